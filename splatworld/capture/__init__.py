@@ -1,0 +1,1 @@
+"""A video, an image folder or a foreign data set to frames with known cameras."""

@@ -1,0 +1,1 @@
+"""Data types, one file each; torch and numpy only."""

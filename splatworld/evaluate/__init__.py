@@ -1,0 +1,1 @@
+"""One file a suite: what the project claims, measured."""
