@@ -1,0 +1,69 @@
+"""Turn a phone video into a persistent world of 3D Gaussian splats that a robot can plan in.
+
+The names below load on first use, so that `import splatworld` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from splatworld.capture.load import load_capture
+    from splatworld.core.camera import Camera
+    from splatworld.core.checks import FormatError, InputError, SplatworldError
+    from splatworld.core.splats import Splats
+    from splatworld.core.state import State
+    from splatworld.core.world import World, rest_state
+    from splatworld.ply import read_splats, write_splats
+    from splatworld.reconstruct.fit import fit
+    from splatworld.render.render import render
+    from splatworld.store import load_world, save_world
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Camera": "core.camera",
+    "FormatError": "core.checks",
+    "InputError": "core.checks",
+    "Splats": "core.splats",
+    "SplatworldError": "core.checks",
+    "State": "core.state",
+    "World": "core.world",
+    "fit": "reconstruct.fit",
+    "load_capture": "capture.load",
+    "load_world": "store",
+    "read_splats": "ply",
+    "render": "render.render",
+    "rest_state": "core.world",
+    "save_world": "store",
+    "write_splats": "ply",
+}
+
+__all__ = [
+    "Camera",
+    "FormatError",
+    "InputError",
+    "Splats",
+    "SplatworldError",
+    "State",
+    "World",
+    "fit",
+    "load_capture",
+    "load_world",
+    "read_splats",
+    "render",
+    "rest_state",
+    "save_world",
+    "write_splats",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'splatworld' has no attribute {name!r}; it offers {', '.join(__all__)}.")
+    return getattr(import_module(f"splatworld.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
