@@ -98,25 +98,29 @@ def rasterize_flagged(
     return Rendering(*stacked[:5]), stacked[5], stacked[6]
 
 
-def pose_splats(splats: Splats, frames: Tensor, skin: Skin) -> tuple[Tensor, Tensor, Tensor]:
+def pose_splats(splats: Splats, frames: Tensor, skin: Skin | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """Splats moved by a frames table: means blend linearly, rotations by sign-aligned nlerp.
 
     Args:
         splats: N splats.
         frames: [F, 7]; the quaternions need not be unit.
-        skin: [N, W] pairs.
+        skin: [N, W] pairs; None: splat n follows `frames[body_ids[n]]`.
 
     Returns:
-        means [N, 3] and unit quats [N, 4] in the world, and the blended rotation [N, 4] of each splat's frame.
-        NaN for a rotation that is none.
+        means [N, 3] and unit quats [N, 4] in the world, and the blended rotation [N, 4] of each splat's frame, all in
+        float64; NaN for a rotation that is none.
+
+    Raises:
+        ShapeError, InputError: the skin is of another length, a frame index is out of range.
     """
-    pairs = frames[skin.indices.long()]
+    skin = _skin(splats, skin, frames.shape[0])
+    pairs = frames.double()[skin.indices.long()]
     turns = _unit(pairs[..., 3:])
     aligned = torch.where((turns * turns[:, :1]).sum(dim=-1, keepdim=True) < 0, -turns, turns)
     weights = skin.weights[..., None]
-    moved = pose.rotate(turns, splats.means[:, None]) + pairs[..., :3]
+    moved = pose.rotate(turns, splats.means.double()[:, None]) + pairs[..., :3]
     blend = _unit((weights * aligned).sum(dim=-2))
-    return (weights * moved).sum(dim=-2), pose.multiply_quats(blend, _unit(splats.quats)), blend
+    return (weights * moved).sum(dim=-2), pose.multiply_quats(blend, _unit(splats.quats.double())), blend
 
 
 def _project_visible(
@@ -211,10 +215,10 @@ def _skin(splats: Splats, skin: Skin | None, count: int) -> Skin:
     """The pairs of every splat; a rigid splat has one."""
     if skin is None:
         skin = Skin(splats.body_ids[:, None], torch.ones_like(splats.means[:, :1], dtype=torch.float64))
-    check_shape("rasterize", "skin.indices", skin.indices, (len(splats), "W"))
+    check_shape("frames", "skin.indices", skin.indices, (len(splats), "W"))
     if skin.indices.numel() and not 0 <= skin.indices.min() <= skin.indices.max() < count:
         raise InputError(
-            f"rasterize: a splat follows frame {int(skin.indices.max())} (least {int(skin.indices.min())}), "
+            f"frames: a splat follows frame {int(skin.indices.max())} (least {int(skin.indices.min())}), "
             f"expected 0 to {count - 1}; give one frame a body and node."
         )
     return Skin(skin.indices, skin.weights.double())
