@@ -1,0 +1,184 @@
+// The only file that knows Python. Arrays come as DLPack views of torch tensors; Python has counted and allocated.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+
+#include <optional>
+
+#include "kernels.h"
+
+#define SPLATWORLD_JOIN(a, b) a##b
+#define SPLATWORLD_MODULE(level) SPLATWORLD_JOIN(_native_, level)
+
+namespace nb = nanobind;
+using namespace splatworld;
+
+namespace {
+
+template <class T>
+using Array = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
+template <class T>
+using Optional = std::optional<Array<T>>;
+
+template <class T>
+T* pointer(const Optional<T>& array) {
+  return array ? array->data() : nullptr;
+}
+
+Record* as_records(const Array<float>& array) { return reinterpret_cast<Record*>(array.data()); }
+PairGradient* as_pairs(const Array<float>& array) { return reinterpret_cast<PairGradient*>(array.data()); }
+
+View make_view(const Array<float>& camera, int width, int height, bool antialias) {
+  View view;
+  std::memcpy(&view.camera, camera.data(), sizeof(Camera));
+  view.width = width;
+  view.height = height;
+  view.antialias = antialias;
+  return view;
+}
+
+View pixels(int width, int height) {
+  View view{};
+  view.width = width;
+  view.height = height;
+  return view;
+}
+
+SplatArrays make_splats(const Array<float>& means, const Array<float>& log_scales, const Array<float>& quats,
+                        const Array<float>& opacity_logits, const Array<float>& sh, int sh_count,
+                        const Array<int32_t>& body_ids, const Array<float>& frames,
+                        const Optional<int32_t>& skin_indices, const Optional<float>& skin_weights) {
+  return {static_cast<int64_t>(means.shape(0)),
+          static_cast<int>(sh.shape(1)),
+          sh_count,
+          skin_indices ? static_cast<int>(skin_indices->shape(1)) : 1,
+          means.data(),
+          log_scales.data(),
+          quats.data(),
+          opacity_logits.data(),
+          sh.data(),
+          body_ids.data(),
+          frames.data(),
+          pointer(skin_indices),
+          pointer(skin_weights)};
+}
+
+}  // namespace
+
+NB_MODULE(SPLATWORLD_MODULE(SPLATWORLD_LEVEL), m) {
+  m.attr("TILE") = TILE;
+  m.attr("RECORD_FLOATS") = RECORD_FLOATS;
+  m.attr("PAIR_FLOATS") = PAIR_FLOATS;
+  m.attr("CAMERA_FLOATS") = CAMERA_FLOATS;
+  m.attr("LOSS_PLANES") = LOSS_PLANES;
+  m.def("set_threads", &set_threads);
+  m.def("get_threads", &get_threads);
+#if defined(__x86_64__)
+  m.def("supports", [](const char* level) {
+    __builtin_cpu_init();
+    if (level[1] == '4') return bool(__builtin_cpu_supports("x86-64-v4"));
+    if (level[1] == '3') return bool(__builtin_cpu_supports("x86-64-v3"));
+    return true;
+  });
+#endif
+
+  m.def("project",
+        [](Array<float> means, Array<float> log_scales, Array<float> quats, Array<float> opacity_logits,
+           Array<float> sh, int sh_count, Array<int32_t> body_ids, Array<float> frames, Optional<int32_t> skin_indices,
+           Optional<float> skin_weights, Array<float> camera, int width, int height, bool antialias,
+           Array<float> records, Array<int32_t> counts) {
+          nb::gil_scoped_release release;
+          project(make_splats(means, log_scales, quats, opacity_logits, sh, sh_count, body_ids, frames, skin_indices,
+                              skin_weights),
+                  make_view(camera, width, height, antialias), as_records(records), counts.data());
+        },
+        nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
+        nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg());
+
+  m.def("project_backward",
+        [](Array<float> means, Array<float> log_scales, Array<float> quats, Array<float> opacity_logits,
+           Array<float> sh, int sh_count, Array<int32_t> body_ids, Array<float> frames, Optional<int32_t> skin_indices,
+           Optional<float> skin_weights, Array<float> camera, int width, int height, bool antialias,
+           Array<int32_t> counts, Array<int64_t> first_pair, Array<float> pair_gradients,
+           Optional<double> chunk_cameras, Optional<float> frame_pairs, Optional<float> g_means,
+           Optional<float> g_log_scales, Optional<float> g_quats, Optional<float> g_opacity_logits,
+           Optional<float> g_sh, Optional<double> g_frames, Optional<double> g_camera) {
+          nb::gil_scoped_release release;
+          project_backward(make_splats(means, log_scales, quats, opacity_logits, sh, sh_count, body_ids, frames,
+                                       skin_indices, skin_weights),
+                           make_view(camera, width, height, antialias), counts.data(), first_pair.data(),
+                           as_pairs(pair_gradients), pointer(chunk_cameras), pointer(frame_pairs),
+                           {pointer(g_means), pointer(g_log_scales), pointer(g_quats), pointer(g_opacity_logits),
+                            pointer(g_sh), pointer(g_frames), pointer(g_camera)});
+        },
+        nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
+        nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
+        nb::arg(), nb::arg().none(), nb::arg().none(), nb::arg().none(), nb::arg().none(), nb::arg().none(),
+        nb::arg().none(), nb::arg().none(), nb::arg().none(), nb::arg().none());
+
+  m.def("sort_by_depth", [](Array<float> records, Array<int32_t> counts, Array<int32_t> order, Array<int32_t> scratch) {
+    nb::gil_scoped_release release;
+    return sort_by_depth(static_cast<int64_t>(counts.shape(0)), as_records(records), counts.data(), order.data(),
+                         reinterpret_cast<uint32_t*>(scratch.data()));
+  });
+
+  m.def("place_pairs", [](int64_t seen, Array<int32_t> order, Array<int32_t> counts, Array<int64_t> first_pair) {
+    nb::gil_scoped_release release;
+    return place_pairs(seen, order.data(), counts.data(), first_pair.data());
+  });
+
+  m.def("list_tiles", [](int64_t seen, int64_t pairs, Array<int32_t> order, Array<int64_t> first_pair,
+                         Array<float> records, int width, int height, Array<int32_t> pair_tile,
+                         Array<int32_t> pair_splat, Array<int32_t> pair_slot, Array<int64_t> tile_start) {
+    nb::gil_scoped_release release;
+    list_tiles(seen, pairs, order.data(), first_pair.data(), as_records(records), pixels(width, height),
+               pair_tile.data(), pair_splat.data(), pair_slot.data(), tile_start.data());
+  });
+
+  m.def("rasterize", [](int width, int height, Array<float> records, Array<int32_t> pair_splat,
+                        Array<int64_t> tile_start, Array<float> background, Array<float> image,
+                        Array<float> transmittance, Array<float> depth, Array<float> median_depth,
+                        Array<int32_t> body_ids) {
+    nb::gil_scoped_release release;
+    rasterize(pixels(width, height), as_records(records), pair_splat.data(), tile_start.data(), background.data(),
+              {image.data(), transmittance.data(), depth.data(), median_depth.data(), body_ids.data()});
+  });
+
+  m.def("rasterize_backward", [](int width, int height, Array<float> records, Array<int32_t> pair_splat,
+                                 Array<int32_t> pair_slot, Array<int64_t> tile_start, Array<float> image,
+                                 Array<float> transmittance, Array<float> depth, Array<float> g_image,
+                                 Array<float> g_transmittance, Array<float> g_depth, Array<float> pair_gradients) {
+    nb::gil_scoped_release release;
+    rasterize_backward(pixels(width, height), as_records(records), pair_splat.data(), pair_slot.data(),
+                       tile_start.data(), {image.data(), transmittance.data(), depth.data(), nullptr, nullptr},
+                       {g_image.data(), g_transmittance.data(), g_depth.data(), nullptr, nullptr},
+                       as_pairs(pair_gradients));
+  });
+
+  m.def("l1_ssim",
+        [](Array<float> image, Array<uint8_t> target, Optional<uint8_t> mask, float ssim_weight, Array<float> planes,
+           Array<double> row_sums, Array<float> gradient) {
+          Loss loss;
+          {
+            nb::gil_scoped_release release;
+            loss = l1_ssim(image.data(), target.data(), pointer(mask), static_cast<int>(image.shape(1)),
+                           static_cast<int>(image.shape(0)), ssim_weight, planes.data(), row_sums.data(),
+                           gradient.data());
+          }
+          return nb::make_tuple(loss.l1, loss.ssim);
+        },
+        nb::arg(), nb::arg(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg());
+
+  m.def("adam",
+        [](Array<float> value, Array<float> gradient, Array<float> first, Array<float> second,
+           Optional<int32_t> visible, float rate, float beta1, float beta2, float epsilon, int64_t step) {
+          nb::gil_scoped_release release;
+          int64_t rows = value.ndim() ? static_cast<int64_t>(value.shape(0)) : 1;
+          int width = rows ? static_cast<int>(value.size() / rows) : 0;
+          AdamStep s{rate, beta1, beta2, epsilon, static_cast<float>(1.0 - std::pow(double(beta1), double(step))),
+                     static_cast<float>(1.0 - std::pow(double(beta2), double(step)))};
+          adam(rows, width, pointer(visible), s, gradient.data(), first.data(), second.data(), value.data());
+        },
+        nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
+        nb::arg());
+}

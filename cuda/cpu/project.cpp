@@ -1,0 +1,194 @@
+#include <algorithm>
+#include <cstring>
+
+#include "cpu/threads.h"
+#include "cpu/tiles.h"
+
+namespace splatworld {
+namespace {
+
+constexpr int64_t CHUNK = 1024;  // splats a task; also the unit of the camera gradient's fixed summation order
+constexpr float SQRT_HALF_LOG2E = 0.84932180028801904272f;
+
+// Sixteen splats side by side. Lanes past the end repeat the last splat and are never written.
+struct Lanes {
+  int64_t start;
+  int valid;
+  int64_t index(int lane) const { return start + (lane < valid ? lane : valid - 1); }
+
+  Float16 gather(const float* base, int64_t stride, int64_t offset) const {
+    Float16 value;
+    for (int i = 0; i < LANES; ++i) value[i] = base[index(i) * stride + offset];
+    return value;
+  }
+
+  void add(float* base, int64_t stride, int64_t offset, Int16 mask, Float16 value) const {
+    for (int i = 0; i < valid; ++i)
+      if (mask[i]) base[index(i) * stride + offset] += value[i];
+  }
+};
+
+int frame_index(const SplatArrays& s, int64_t splat, int pair) {
+  return s.skin_indices ? s.skin_indices[splat * s.pairs + pair] : s.body_ids[splat];
+}
+
+SplatInput<Float16> load(const SplatArrays& s, const Lanes& lanes) {
+  SplatInput<Float16> in;
+  in.mean = {lanes.gather(s.means, 3, 0), lanes.gather(s.means, 3, 1), lanes.gather(s.means, 3, 2)};
+  in.log_scale = {lanes.gather(s.log_scales, 3, 0), lanes.gather(s.log_scales, 3, 1), lanes.gather(s.log_scales, 3, 2)};
+  in.quat = {lanes.gather(s.quats, 4, 0), lanes.gather(s.quats, 4, 1), lanes.gather(s.quats, 4, 2),
+             lanes.gather(s.quats, 4, 3)};
+  in.opacity_logit = lanes.gather(s.opacity_logits, 1, 0);
+  in.sh_count = s.sh_count;
+  for (int k = 0; k < s.sh_count; ++k)
+    for (int c = 0; c < 3; ++c) in.sh[k][c] = lanes.gather(s.sh, s.sh_stride * 3, k * 3 + c);
+  in.frames = s.pairs;
+  for (int pair = 0; pair < s.pairs; ++pair) {
+    Float16 frame[7];
+    for (int i = 0; i < LANES; ++i) {
+      const float* row = s.frames + 7 * static_cast<int64_t>(frame_index(s, lanes.index(i), pair));
+      for (int j = 0; j < 7; ++j) frame[j][i] = row[j];
+    }
+    in.frame_translation[pair] = {frame[0], frame[1], frame[2]};
+    in.frame_quat[pair] = {frame[3], frame[4], frame[5], frame[6]};
+    in.frame_weight[pair] = s.skin_weights ? lanes.gather(s.skin_weights, s.pairs, pair) : broadcast(1.0f);
+  }
+  return in;
+}
+
+int32_t count_tiles(const Record& record, const View& view) {
+  TileSpan rows = tile_rows(record, view);
+  int32_t tiles = 0;
+  for (int row = rows.first; row <= rows.last; ++row) {
+    TileSpan columns = tile_columns(record, view, row);
+    tiles += std::max(columns.last - columns.first + 1, 0);
+  }
+  return tiles;
+}
+
+void project_lanes(const SplatArrays& splats, const View& view, const Lanes& lanes, Record* records, int32_t* counts) {
+  auto projection = project_splat(load(splats, lanes), view.camera, view.width, view.height, view.antialias);
+  const Ellipse<Float16>& e = projection.ellipse;
+  // Cholesky factor of the conic, from the covariance: no difference is taken.
+  Float16 inverse_yy = 1.0f / projection.cov[2];
+  Float16 p = SQRT_HALF_LOG2E * vsqrt(e.conic[0]);
+  Float16 r = SQRT_HALF_LOG2E * vsqrt(inverse_yy);
+  Float16 q = -(p * projection.cov[1] * inverse_yy);
+  Float16 cut = vlog2(vmax(e.opacity * 255.0f, broadcast(1.0f))) + 1e-5f;
+  for (int i = 0; i < lanes.valid; ++i) {
+    int64_t n = lanes.start + i;
+    Record& record = records[n];
+    counts[n] = 0;
+    if (!projection.visible[i]) continue;
+    record = {e.x[i], e.y[i], p[i], q[i], r[i], e.opacity[i], {e.color[0][i], e.color[1][i], e.color[2][i]},
+              e.depth[i], cut[i], splats.body_ids[n]};
+    counts[n] = count_tiles(record, view);
+  }
+}
+
+// The ellipse's gradient from the sums over its pixels (fixed order: the order of its tiles).
+void gather_pairs(const Lanes& lanes, const int32_t* counts, const int64_t* first_pair,
+                  const PairGradient* pair_gradients, Float16 sums[PAIR_FLOATS]) {
+  for (int k = 0; k < PAIR_FLOATS; ++k) sums[k] = Float16{};
+  for (int i = 0; i < lanes.valid; ++i) {
+    int64_t n = lanes.start + i;
+    if (!counts[n]) continue;
+    float total[PAIR_FLOATS] = {};
+    for (int32_t t = 0; t < counts[n]; ++t) {
+      float row[PAIR_FLOATS];
+      std::memcpy(row, &pair_gradients[first_pair[n] + t], sizeof row);
+      for (int k = 0; k < PAIR_FLOATS; ++k) total[k] += row[k];
+    }
+    for (int k = 0; k < PAIR_FLOATS; ++k) sums[k][i] = total[k];
+  }
+}
+
+void add_camera(const Lanes& lanes, Int16 seen, const CameraGradient<Float16>& g, double* total) {
+  Float16 rows[CAMERA_FLOATS] = {
+      g.rotation.m[0][0], g.rotation.m[0][1], g.rotation.m[0][2], g.rotation.m[1][0], g.rotation.m[1][1],
+      g.rotation.m[1][2], g.rotation.m[2][0], g.rotation.m[2][1], g.rotation.m[2][2], g.translation.x,
+      g.translation.y,    g.translation.z,    g.position.x,       g.position.y,       g.position.z,
+      g.focal[0],         g.focal[1],         g.center[0],        g.center[1]};
+  for (int k = 0; k < CAMERA_FLOATS; ++k)
+    for (int i = 0; i < lanes.valid; ++i)
+      if (seen[i]) total[k] += rows[k][i];
+}
+
+}  // namespace
+
+void project(const SplatArrays& splats, const View& view, Record* records, int32_t* counts) {
+  parallel_for((splats.count + CHUNK - 1) / CHUNK, [&](long chunk) {
+    int64_t end = std::min(splats.count, (chunk + 1) * CHUNK);
+    for (int64_t n = chunk * CHUNK; n < end; n += LANES)
+      project_lanes(splats, view, {n, static_cast<int>(std::min<int64_t>(LANES, end - n))}, records, counts);
+  });
+}
+
+void project_backward(const SplatArrays& splats, const View& view, const int32_t* counts, const int64_t* first_pair,
+                      const PairGradient* pair_gradients, double* chunk_cameras, float* frame_pairs,
+                      const SplatGradients& gradients) {
+  const long chunks = (splats.count + CHUNK - 1) / CHUNK;
+  parallel_for(chunks, [&](long chunk) {
+    int64_t end = std::min(splats.count, (chunk + 1) * CHUNK);
+    double* camera_total = chunk_cameras ? chunk_cameras + chunk * CAMERA_FLOATS : nullptr;
+    if (camera_total) std::fill(camera_total, camera_total + CAMERA_FLOATS, 0.0);
+    for (int64_t n = chunk * CHUNK; n < end; n += LANES) {
+      Lanes lanes{n, static_cast<int>(std::min<int64_t>(LANES, end - n))};
+      Int16 seen{};
+      for (int i = 0; i < lanes.valid; ++i) seen[i] = counts[n + i] > 0 ? -1 : 0;
+      if (!any(seen)) continue;
+      Float16 s[PAIR_FLOATS];
+      gather_pairs(lanes, counts, first_pair, pair_gradients, s);
+      auto in = load(splats, lanes);
+      auto projection = project_splat(in, view.camera, view.width, view.height, view.antialias);
+      const Float16* conic = projection.ellipse.conic;
+      Ellipse<Float16> g;
+      g.x = conic[0] * s[1] + conic[1] * s[2];
+      g.y = conic[1] * s[1] + conic[2] * s[2];
+      g.conic[0] = -0.5f * s[3];
+      g.conic[1] = -s[4];
+      g.conic[2] = -0.5f * s[5];
+      g.opacity = s[0];
+      for (int c = 0; c < 3; ++c) g.color[c] = s[6 + c];
+      g.depth = s[9];
+      CameraGradient<Float16> camera_gradient;
+      auto out = project_splat_backward(in, projection, view.camera, view.antialias, g, camera_gradient);
+      auto add3 = [&](float* base, Vec3<Float16> v) {
+        lanes.add(base, 3, 0, seen, v.x);
+        lanes.add(base, 3, 1, seen, v.y);
+        lanes.add(base, 3, 2, seen, v.z);
+      };
+      if (gradients.means) add3(gradients.means, out.mean);
+      if (gradients.log_scales) add3(gradients.log_scales, out.log_scale);
+      if (gradients.quats) {
+        const Float16 quat[4] = {out.quat.w, out.quat.x, out.quat.y, out.quat.z};
+        for (int k = 0; k < 4; ++k) lanes.add(gradients.quats, 4, k, seen, quat[k]);
+      }
+      if (gradients.opacity_logits) lanes.add(gradients.opacity_logits, 1, 0, seen, out.opacity_logit);
+      if (gradients.sh)
+        for (int k = 0; k < splats.sh_count; ++k)
+          for (int c = 0; c < 3; ++c) lanes.add(gradients.sh, splats.sh_stride * 3, k * 3 + c, seen, out.sh[k][c]);
+      if (camera_total) add_camera(lanes, seen, camera_gradient, camera_total);
+      if (frame_pairs)
+        for (int pair = 0; pair < splats.pairs; ++pair) {
+          const Vec3<Float16>& t = out.frame_translation[pair];
+          const Quat<Float16>& q = out.frame_quat[pair];
+          const Float16 row[7] = {t.x, t.y, t.z, q.w, q.x, q.y, q.z};
+          for (int i = 0; i < lanes.valid; ++i)
+            for (int k = 0; k < 7; ++k) frame_pairs[((n + i) * splats.pairs + pair) * 7 + k] = row[k][i];
+        }
+    }
+  });
+  if (chunk_cameras && gradients.camera)
+    for (long chunk = 0; chunk < chunks; ++chunk)
+      for (int k = 0; k < CAMERA_FLOATS; ++k) gradients.camera[k] += chunk_cameras[chunk * CAMERA_FLOATS + k];
+  if (frame_pairs && gradients.frames)
+    for (int64_t n = 0; n < splats.count; ++n)
+      for (int pair = 0; counts[n] && pair < splats.pairs; ++pair) {
+        const float* row = frame_pairs + (n * splats.pairs + pair) * 7;
+        double* target = gradients.frames + 7 * static_cast<int64_t>(frame_index(splats, n, pair));
+        for (int k = 0; k < 7; ++k) target[k] += row[k];
+      }
+}
+
+}  // namespace splatworld

@@ -1,0 +1,97 @@
+#include "cpu/threads.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "kernels.h"
+
+namespace splatworld {
+namespace {
+
+class Pool {
+ public:
+  ~Pool() { resize(1); }
+
+  int size() const { return static_cast<int>(workers_.size()) + 1; }
+
+  void resize(int count) {
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      stopping_ = true;
+    }
+    wake_.notify_all();
+    for (auto& worker : workers_) worker.join();
+    workers_.clear();
+    stopping_ = false;
+    for (int i = 1; i < count; ++i) workers_.emplace_back([this, seen = round_] { work(seen); });
+  }
+
+  void run(long count, const std::function<void(long)>& task) {
+    std::lock_guard<std::mutex> one_caller(run_mutex_);
+    if (workers_.empty() || count < 2) {
+      for (long i = 0; i < count; ++i) task(i);
+      return;
+    }
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      task_ = &task;
+      count_ = count;
+      next_.store(0, std::memory_order_relaxed);
+      busy_ = static_cast<int>(workers_.size());
+      ++round_;
+    }
+    wake_.notify_all();
+    drain();
+    std::unique_lock<std::mutex> lock(mutex_);
+    done_.wait(lock, [this] { return busy_ == 0; });
+  }
+
+ private:
+  void drain() {
+    for (long i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < count_;) (*task_)(i);
+  }
+
+  void work(long seen) {
+    for (;;) {
+      {
+        std::unique_lock<std::mutex> lock(mutex_);
+        wake_.wait(lock, [&] { return stopping_ || round_ != seen; });
+        if (stopping_) return;
+        seen = round_;
+      }
+      drain();
+      std::lock_guard<std::mutex> lock(mutex_);
+      if (--busy_ == 0) done_.notify_one();
+    }
+  }
+
+  std::vector<std::thread> workers_;
+  std::mutex mutex_, run_mutex_;
+  std::condition_variable wake_, done_;
+  const std::function<void(long)>* task_ = nullptr;
+  std::atomic<long> next_{0};
+  long count_ = 0, round_ = 0;
+  int busy_ = 0;
+  bool stopping_ = false;
+};
+
+Pool& pool() {
+  // Leaked on purpose: joining threads while the interpreter tears libraries down can hang.
+  static Pool* shared = [] {
+    Pool* made = new Pool;
+    made->resize(static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
+    return made;
+  }();
+  return *shared;
+}
+
+}  // namespace
+
+void parallel_for(long count, const std::function<void(long)>& task) { pool().run(count, task); }
+void set_threads(int count) { pool().resize(count < 1 ? 1 : count); }
+int get_threads() { return pool().size(); }
+
+}  // namespace splatworld

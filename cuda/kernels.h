@@ -1,0 +1,116 @@
+// The kernels' interface: plain arrays in, plain arrays out, nothing allocated. Shapes in brackets; N splats, F frames,
+// W (index, weight) pairs a splat, K spherical harmonics a splat, P (tile, splat) pairs.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "math/project.h"
+
+namespace splatworld {
+
+constexpr int TILE = 16;
+constexpr int RECORD_FLOATS = 12;
+constexpr int PAIR_FLOATS = 10;
+
+// A splat as the rasterizer reads it: alpha = min(0.999, opacity * 2^-(u^2 + v^2)) with u = p dx + q dy, v = r dy,
+// the Cholesky factor of the conic with log2(e)/2 folded in. Nothing is seen where u^2 + v^2 > cut.
+struct Record {
+  float x, y, p, q, r, opacity, color[3], depth, cut;
+  int32_t body;
+};
+static_assert(sizeof(Record) == RECORD_FLOATS * sizeof(float));
+
+// Sums over the pixels of one (tile, splat) pair. moments: of G = dL/dlog(alpha) with dx^i dy^j for
+// (i, j) = 00, 10, 01, 20, 11, 02.
+struct PairGradient {
+  float moments[6], color[3], depth;
+};
+static_assert(sizeof(PairGradient) == PAIR_FLOATS * sizeof(float));
+
+struct SplatArrays {
+  int64_t count;
+  int sh_stride, sh_count;      // coefficients stored and used
+  int pairs;                    // W
+  const float* means;           // [N, 3]
+  const float* log_scales;      // [N, 3]
+  const float* quats;           // [N, 4]
+  const float* opacity_logits;  // [N]
+  const float* sh;              // [N, sh_stride, 3]
+  const int32_t* body_ids;      // [N]
+  const float* frames;          // [F, 7], unit quaternions
+  const int32_t* skin_indices;  // [N, W], or null: frame body_ids[n], weight 1
+  const float* skin_weights;    // [N, W]
+};
+
+// Null where a gradient is not wanted. Everything is added to, never overwritten.
+struct SplatGradients {
+  float *means, *log_scales, *quats, *opacity_logits, *sh;
+  double* frames;  // [F, 7]
+  double* camera;  // [CAMERA_FLOATS]
+};
+
+struct View {
+  Camera camera;
+  int width, height;
+  bool antialias;
+  int tiles_x() const { return (width + TILE - 1) / TILE; }
+  int tiles_y() const { return (height + TILE - 1) / TILE; }
+};
+
+void set_threads(int count);
+int get_threads();
+
+// project.cpp
+// counts [N]: tiles each splat touches, 0 when it is not seen.
+void project(const SplatArrays& splats, const View& view, Record* records, int32_t* counts);
+// first_pair [N]: where each seen splat's pair gradients start. chunk_cameras: scratch [ceil(N / 1024), CAMERA_FLOATS]
+// and frame_pairs: scratch [N, W, 7], both only where the gradient is wanted.
+void project_backward(const SplatArrays& splats, const View& view, const int32_t* counts, const int64_t* first_pair,
+                      const PairGradient* pair_gradients, double* chunk_cameras, float* frame_pairs,
+                      const SplatGradients& gradients);
+
+// intersect.cpp
+// order [N] and scratch [2 N]: indices of the seen splats, near to far, ties by index. Returns how many.
+int64_t sort_by_depth(int64_t count, const Record* records, const int32_t* counts, int32_t* order, uint32_t* scratch);
+// first_pair [N] for the splats in order. Returns P.
+int64_t place_pairs(int64_t seen, const int32_t* order, const int32_t* counts, int64_t* first_pair);
+// pair_splat [P], pair_slot [P]: by tile, near to far; tile_start [tiles + 1]. pair_tile: scratch [P].
+void list_tiles(int64_t seen, int64_t pairs, const int32_t* order, const int64_t* first_pair, const Record* records,
+                const View& view, int32_t* pair_tile, int32_t* pair_splat, int32_t* pair_slot, int64_t* tile_start);
+
+// rasterize.cpp
+struct Pictures {
+  float* image;         // [H, W, 3] over the background
+  float* transmittance; // [H, W]
+  float* depth;         // [H, W] sum of weight * depth
+  float* median_depth;  // [H, W]
+  int32_t* body_ids;    // [H, W]
+};
+void rasterize(const View& view, const Record* records, const int32_t* pair_splat, const int64_t* tile_start,
+               const float background[3], const Pictures& out);
+// Gradients of image, transmittance and depth sum; fills pair_gradients [P] at pair_slot.
+void rasterize_backward(const View& view, const Record* records, const int32_t* pair_splat, const int32_t* pair_slot,
+                        const int64_t* tile_start, const Pictures& pictures, const Pictures& gradients,
+                        PairGradient* pair_gradients);
+
+// loss.cpp
+// (1 - ssim_weight) L1 + ssim_weight (1 - SSIM), each a mean over the pixels whose mask is not 0 (all, if null), of
+// image [H, W, 3] against target [H, W, 3] u8. Returns L1 and SSIM; gradient [H, W, 3] is overwritten.
+// planes: scratch [LOSS_PLANES, H, W]; row_sums: scratch [H, 2].
+constexpr int LOSS_PLANES = 8;
+struct Loss {
+  double l1, ssim;
+};
+Loss l1_ssim(const float* image, const uint8_t* target, const uint8_t* mask, int width, int height, float ssim_weight,
+             float* planes, double* row_sums, float* gradient);
+
+// adam.cpp
+struct AdamStep {
+  float rate, beta1, beta2, epsilon, correction1, correction2;  // corrections: 1 - beta^step
+};
+// One step on `rows` rows of `width` numbers; rows whose visible entry is 0 are left alone (null: all are stepped).
+void adam(int64_t rows, int width, const int32_t* visible, const AdamStep& step, const float* gradient, float* first,
+          float* second, float* value);
+
+}  // namespace splatworld

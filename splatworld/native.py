@@ -1,0 +1,73 @@
+"""Loads the compiled kernels: the build for the best instruction set that this machine runs, chosen once."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+from types import ModuleType
+
+from splatworld.core.checks import InputError, SplatworldError
+
+LEVELS = ("v4", "v3", "v2") if platform.machine().lower() in ("x86_64", "amd64") else ("base",)
+"""Instruction sets, best first: x86-64-v4 (AVX-512), v3 (AVX2), v2; elsewhere one portable build."""
+
+LEVEL_VARIABLE = "SPLATWORLD_LEVEL"
+"""Environment variable that forces one of `LEVELS`, to compare them."""
+
+
+class NativeMissing(SplatworldError):
+    """The compiled kernels are not installed."""
+
+
+_loaded: tuple[str, ModuleType] | None = None
+
+
+def load() -> ModuleType:
+    """The extension module.
+
+    Raises:
+        NativeMissing: no build is installed; the message says how to get one.
+        InputError: the environment asks for a level this machine cannot run.
+    """
+    global _loaded
+    if _loaded is None:
+        _loaded = _choose()
+    return _loaded[1]
+
+
+def level() -> str:
+    """Name of the instruction set in use, one of `LEVELS`."""
+    load()
+    assert _loaded is not None
+    return _loaded[0]
+
+
+def set_threads(count: int) -> None:
+    """Use `count` threads in every kernel; results do not depend on it."""
+    load().set_threads(count)
+
+
+def get_threads() -> int:
+    """Threads the kernels use."""
+    return load().get_threads()
+
+
+def _choose() -> tuple[str, ModuleType]:
+    modules = {}
+    for name in LEVELS:
+        try:
+            modules[name] = importlib.import_module(f"splatworld._native_{name}")
+        except ModuleNotFoundError:
+            continue
+    if not modules:
+        raise NativeMissing(
+            "the compiled kernels are not installed; run `make install` in the source folder "
+            "(it needs a C++ compiler), or `pip install .`."
+        )
+    probe = next(iter(modules.values()))
+    runnable = [name for name in modules if name == "base" or probe.supports(name)]
+    wanted = os.environ.get(LEVEL_VARIABLE, runnable[0] if runnable else "")
+    if wanted not in runnable:
+        raise InputError(f"{LEVEL_VARIABLE} is {wanted!r}, expected one of {', '.join(runnable)} on this machine.")
+    return wanted, modules[wanted]
