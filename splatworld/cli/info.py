@@ -1,0 +1,51 @@
+"""`splatworld info PATH`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import Positional, arg
+
+from splatworld.cli.terminal import Common, Terminal, table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Common):
+    """Tell what a world, splats of another tool or a capture hold; a world's checksums are verified."""
+
+    path: Annotated[Positional[Path], arg(metavar="PATH")]
+    """A world's folder, a .ply or .splat file, a video or a capture's folder."""
+
+
+def run(options: Options, terminal: Terminal) -> None:
+    from splatworld.evaluate.summary import summarize
+
+    data = summarize(options.path)
+    terminal.result(data, table(readable(data)))
+
+
+def readable(data: dict[str, Any]) -> dict[str, Any]:
+    """The summary in words."""
+    rows = {name: value for name, value in data.items() if isinstance(value, str | int)}
+    rows["bytes"] = f"{data['bytes'] / 1e6:.1f} MB"
+    unit = data.get("unit", "units of the file")
+    if data.get("extent"):
+        rows["extent"] = " x ".join(f"{length:.3g}" for length in data["extent"]) + f" {unit}"
+    if "provenance" in data:
+        rows["provenance"] = ", ".join(f"{count} {name}" for name, count in data["provenance"].items() if count)
+    if "bodies" in data:
+        rows["bodies"] = ", ".join(f"{b['name']} ({b['kind']}, {b['splats']} splats)" for b in data["bodies"])
+        scale = data["scale"]
+        unknown = "unknown: lengths are capture units"
+        rows["scale"] = unknown if scale["source"] == "none" else f"{scale['value']:.4g} (from {scale['source']})"
+        rows["gravity"] = " ".join(f"{g:.3g}" for g in data["gravity"]) if any(data["gravity"]) else "unknown"
+    if "duration" in data:
+        width, height = data["size"]
+        rows["size"] = f"{width} x {height} px"
+        rows["duration"] = f"{data['duration']:.1f} s"
+    for name, value in data.get("metrics", {}).items():
+        if isinstance(value, int | float):
+            rows[name] = f"{value:.4g}"
+    return rows

@@ -1,0 +1,107 @@
+"""`splatworld reconstruct CAPTURE -o WORLD`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import Positional, arg
+
+from splatworld.cli.terminal import Common, Terminal, stopping, table
+
+if TYPE_CHECKING:
+    from splatworld.core.clip import PosedClip
+    from splatworld.core.world import World
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a capture becomes a world; what is not given keeps the default of its stage."""
+
+    seed: int = 0
+    """Seed of every random choice."""
+    deterministic: bool = False
+    """Find cameras on one thread, so that the same video gives the same bytes; slower."""
+    max_side: int | None = None
+    """Longest side of the images that are fitted, px."""
+    held_out_every: int | None = None
+    """Keep one frame in this many for scoring; 0 keeps none."""
+    iterations: int | None = None
+    """Steps of the fit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Common, Settings):
+    """Turn a video, an image folder or a posed capture into a world.
+
+    Ctrl-C during the fit saves the world so far; pressed again, it gives it up.
+    """
+
+    capture: Annotated[Positional[Path], arg(metavar="CAPTURE")]
+    """Video file, folder of images, COLMAP model or transforms.json."""
+    output: Annotated[Path, arg(aliases=["-o"], metavar="WORLD")]
+    """Folder to write the world to."""
+    overwrite: bool = False
+    """Replace the world that is there."""
+
+
+def run(options: Options, terminal: Terminal) -> int:
+    from splatworld.cli.main import DONE, INTERRUPTED
+
+    world, _, stopped = build(options.capture, options.output, options, terminal, overwrite=options.overwrite)
+    report(world, options.output, terminal, stopped=stopped)
+    return INTERRUPTED if stopped else DONE
+
+
+def build(
+    capture: Path, output: Path, settings: Settings, terminal: Terminal, *, overwrite: bool
+) -> tuple[World, PosedClip, bool]:
+    """Capture, fit and save; returns the world, the frames it was fitted to, and whether Ctrl-C cut it short."""
+    from splatworld import store
+
+    store.check_target(output, overwrite=overwrite)
+
+    from splatworld.capture.config import CaptureConfig
+    from splatworld.capture.keep import keep_capture
+    from splatworld.capture.load import load_capture
+    from splatworld.capture.undistort import undistort
+
+    config = CaptureConfig(
+        seed=settings.seed,
+        deterministic=settings.deterministic,
+        **_given(max_side=settings.max_side, held_out_every=settings.held_out_every),
+    )
+    posed = undistort(load_capture(capture, config, progress=terminal.progress))
+    for note in posed.notes:
+        terminal.say(note)
+
+    from splatworld.reconstruct.fit import FitConfig, fit
+
+    with stopping(terminal) as stop:
+        fit_config = FitConfig(seed=settings.seed, **_given(iterations=settings.iterations))
+        world = fit(posed, fit_config, progress=terminal.progress, stop=stop)
+        store.save_world(world, output, overwrite=overwrite, capture=lambda folder: keep_capture(posed, folder))
+        return world, posed, stop()
+
+
+def report(world: World, output: Path, terminal: Terminal, *, stopped: bool) -> None:
+    """Print what was made."""
+    data: dict[str, Any] = {
+        "world": str(output),
+        "splats": len(world.splats),
+        "cameras": len(world.cameras),
+        "scale": world.scale.source,
+        "stopped_early": stopped,
+        "metrics": world.metrics,
+    }
+    figures = {k: f"{v:.4g}" for k, v in world.metrics.items() if isinstance(v, float | int)}
+    terminal.result(data, table({k: data[k] for k in ("world", "splats", "cameras", "scale")} | figures))
+    if world.scale.source == "none":
+        terminal.say("lengths are capture units: nothing in the capture told its scale")
+    if stopped:
+        terminal.say(f"interrupted: {output} holds the world so far")
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
