@@ -37,6 +37,7 @@ def readable(data: dict[str, Any]) -> dict[str, Any]:
         rows["provenance"] = ", ".join(f"{count} {name}" for name, count in data["provenance"].items() if count)
     if "bodies" in data:
         rows["bodies"] = ", ".join(f"{b['name']} ({b['kind']}, {b['splats']} splats)" for b in data["bodies"])
+        rows["cameras"] = len(data["cameras"])
         scale = data["scale"]
         unknown = "unknown: lengths are capture units"
         rows["scale"] = unknown if scale["source"] == "none" else f"{scale['value']:.4g} (from {scale['source']})"

@@ -113,10 +113,14 @@ def _parse(options: type, verb: str, arguments: list[str]) -> Any:
 
 def _sentence(box: str) -> str:
     """What tyro's boxed complaint says, on one line: its first part, without the help texts."""
-    # Lines are drawn in ASCII where the terminal has no others.
-    rows = [row.strip("│|") for row in box.splitlines()[1:]]
-    first = next((i for i, row in enumerate(rows) if re.search("─{5}|-{5}", row)), len(rows))
-    shown = [row.strip() for row in rows[:first] if row.strip() and not row.startswith(" " * 8)]
+    # Below the title; lines are drawn in ASCII, the title's own among them, where the terminal has no others.
+    parts: list[list[str]] = [[]]
+    for row in (row.strip("│") for row in box.splitlines()[1:]):
+        if re.search("─{5}|-{5}", row):
+            parts.append([])
+        elif row.strip() and not row.startswith(" " * 8):
+            parts[-1].append(row.strip())
+    shown = next((part for part in parts if part), ["the options cannot be read"])
     text = " ".join(shown).rstrip(".")
     text = re.sub(r"^Missing from splatworld \S+:", "missing", text).replace(" (required)", "")
     text = re.sub(r"no type matching (\S+) could be instantiated from \['(.*?)'\].*", r"\2 is not \1", text)
@@ -130,12 +134,15 @@ def _nearest(given: str, names: Any) -> str:
 
 def _explain(error: Exception) -> int:
     """Say in one sentence what went wrong, and whose fault it is."""
-    from splatworld.core.checks import InputError
+    from splatworld.core.checks import InputError, SplatworldError
 
     if isinstance(error, InputError):
         return _refuse(str(error))
     if isinstance(error, OSError) and error.errno in FULL_DISK:
         return _refuse(f"{error.filename or 'output'}: the disk is full; make room and try again.")
+    if isinstance(error, SplatworldError):
+        _complain(str(error))
+        return OUR_FAULT
     _complain(f"internal error, {type(error).__name__}: {error}; run again with --debug for the traceback.")
     return OUR_FAULT
 

@@ -59,7 +59,7 @@ def _world(path: Path) -> dict[str, Any]:
             {"name": body.name, "kind": body.kind, "splats": count}
             for body, count in zip(world.bodies, counts, strict=True)
         ],
-        "cameras": len(world.cameras),
+        "cameras": list(world.cameras),
         "gravity": world.gravity.tolist(),
         "scale": document["scale"],
         "unit": "capture units" if world.scale.source == "none" else "m",

@@ -1,0 +1,65 @@
+"""`splatworld render WORLD -o FOLDER`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, UseAppendAction, arg
+
+from splatworld.cli.terminal import Common, Terminal, table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Common):
+    """Render a world from the cameras of its capture."""
+
+    world: Annotated[Positional[Path], arg(metavar="WORLD")]
+    """A world's folder."""
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]
+    """Folder to write NAME.png to."""
+    camera: UseAppendAction[tuple[str, ...]] = ()
+    """Camera to render from, as `info --json` lists them; repeat it for more; all if left out."""
+    max_side: int | None = None
+    """Longest side of the pictures, px; by default as captured."""
+    depth: bool = False
+    """Also write NAME_depth.png: 16 bits, 1 step is 1 mm or a thousandth of a capture unit; 0 is unknown."""
+    body_ids: bool = False
+    """Also write NAME_body.png: 16 bits, body + 1; 0 is none."""
+
+
+def run(options: Options, terminal: Terminal) -> None:
+    from splatworld.core.camera import resize
+    from splatworld.core.checks import InputError, check_choice
+    from splatworld.files import write_file
+    from splatworld.render import pictures
+    from splatworld.render.render import render
+    from splatworld.store import load_world
+
+    world = load_world(options.world)
+    if not world.cameras:
+        raise InputError(f"{options.world}: this world has no cameras, it was imported; look at it with `view`.")
+    for name in options.camera:
+        check_choice("render", "camera", name, tuple(world.cameras))
+    names = options.camera or tuple(world.cameras)
+    written = []
+    for done, name in enumerate(names, 1):
+        camera = world.cameras[name]
+        longest = max(camera.size)
+        if options.max_side is not None and options.max_side < longest:
+            width, height = (max(1, round(side * options.max_side / longest)) for side in camera.size)
+            camera = resize(camera, (width, height))
+        rendering = render(world, None, camera)
+        found = {"": pictures.to_bytes(rendering.image)}
+        if options.depth:
+            found["_depth"] = pictures.depth_steps(rendering.depth)
+        if options.body_ids:
+            found["_body"] = pictures.body_steps(rendering.body_ids)
+        for kind, picture in found.items():
+            file = options.output / f"{name.replace('/', '_')}{kind}.png"
+            write_file(file, pictures.encode_image(picture))
+            written.append(str(file))
+        terminal.progress("rendering", done, len(names))
+    data = {"world": str(options.world), "files": written}
+    terminal.result(data, table({"world": options.world, "pictures": len(written), "folder": options.output}))
