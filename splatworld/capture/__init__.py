@@ -1,1 +1,1 @@
-"""A video, an image folder or a foreign data set to frames with known cameras."""
+"""From a video, image folder or posed capture to a `PosedClip`: frames whose cameras are known."""

@@ -1,0 +1,55 @@
+"""Turn, centre and scale a capture so that it is pleasant to look at; gravity and metric scale come later."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from splatworld.core import pose
+from splatworld.core.clip import PosedClip
+
+
+def normalize(posed: PosedClip) -> PosedClip:
+    """Z up, origin at the middle of what the cameras look at, median camera distance 1.
+
+    Up is the direction that the cameras' x axes lie level to, as people hold a phone without roll, with their mean
+    up direction deciding the sign and standing in where all x axes are parallel.
+    """
+    if len(posed.cameras) == 0 or len(posed.points) == 0:
+        return posed
+    world_from_camera = torch.stack([c.world_from_camera for c in posed.cameras]).double()
+    up = guess_up(world_from_camera)
+    center = posed.points.double().median(dim=0).values
+    distance = (world_from_camera[:, :3] - center).norm(dim=-1).median().clamp(min=1e-9)
+    forward = pose.quat_to_matrix(world_from_camera[:, 3:])[:, :, 2].mean(dim=0)
+    quat = _upright(up, forward)
+    cameras = []
+    for camera, old in zip(posed.cameras, world_from_camera, strict=True):
+        position = pose.rotate(quat, old[:3] - center) / distance
+        turned = pose.normalize_quat(pose.multiply_quats(quat, old[3:]))
+        turned = -turned if turned[0] < 0 else turned
+        cameras.append(replace(camera, world_from_camera=torch.cat([position, turned]).to(camera.world_from_camera)))
+    points = pose.rotate(quat, posed.points.double() - center) / distance
+    return replace(posed, cameras=tuple(cameras), points=points.to(posed.points))
+
+
+def guess_up(world_from_camera: Tensor) -> Tensor:
+    """Unit up direction [3] from camera poses [T, 7]."""
+    axes = pose.quat_to_matrix(world_from_camera[:, 3:])
+    right, mean_up = axes[:, :, 0], -axes[:, :, 1].mean(dim=0)
+    mean_up = mean_up / mean_up.norm().clamp(min=1e-9)
+    across = torch.eye(3, dtype=axes.dtype) - mean_up[:, None] * mean_up[None]
+    scatter = right.T @ right / len(right) + 0.1 * across
+    up = torch.linalg.eigh(scatter).eigenvectors[:, 0]
+    return up if up @ mean_up >= 0 else -up
+
+
+def _upright(up: Tensor, forward: Tensor) -> Tensor:
+    """Quaternion [4] that turns `up` to +z and the cameras' mean heading to +y."""
+    level = forward - (forward @ up) * up
+    if level.norm() < 1e-3:
+        level = torch.linalg.cross(up, torch.eye(3, dtype=up.dtype)[up.abs().argmin()])
+    y = level / level.norm()
+    return pose.matrix_to_quat(torch.stack([torch.linalg.cross(y, up), y, up]))
