@@ -58,16 +58,16 @@ def rasterize(
     _check_indices(splats, frames, skin)
     count = splats.sh.shape[1] if sh_degree is None else min((sh_degree + 1) ** 2, splats.sh.shape[1])
 
-    camera_rows = _camera_rows(camera)
-    batch = torch.broadcast_shapes(frames.shape[:-2], camera_rows.shape[:-1])
+    rows = camera_rows(camera)
+    batch = torch.broadcast_shapes(frames.shape[:-2], rows.shape[:-1])
     unit = torch.cat([frames[..., :3], pose.normalize_quat(frames[..., 3:])], dim=-1)
     flat_frames = unit.float().expand(*batch, *unit.shape[-2:]).reshape(-1, *unit.shape[-2:]).contiguous()
-    flat_cameras = camera_rows.float().expand(*batch, -1).reshape(-1, camera_rows.shape[-1]).contiguous()
+    flat_cameras = rows.float().expand(*batch, -1).reshape(-1, rows.shape[-1]).contiguous()
     if background is None:
         background = torch.zeros(3)
     image, transmittance, depth_sum, median, ids = _Rasterize.apply(
         splats.means, splats.log_scales, splats.quats, splats.opacity_logits, splats.sh, flat_frames, flat_cameras,
-        background, _Settings(splats.body_ids, skin, camera.size, count, antialias),
+        background, _Settings(splats.body_ids.int().contiguous(), skin, camera.size, count, antialias),
     )  # fmt: skip
     alpha = 1 - transmittance
     seen = alpha > 0
@@ -85,7 +85,7 @@ def rasterize(
     )
 
 
-def _camera_rows(camera: Camera) -> Tensor:
+def camera_rows(camera: Camera) -> Tensor:
     """[..., 19] what the kernels read of a camera: rotation, translation, position, focal, center."""
     translation, quat = camera.world_from_camera[..., :3], camera.world_from_camera[..., 3:]
     camera_from_world = pose.conjugate_quat(pose.normalize_quat(quat))
@@ -107,8 +107,125 @@ def _check_indices(splats: Splats, frames: Tensor, skin: Skin | None) -> None:
         )
 
 
+class RasterPass:
+    """One view's way through the kernels, kept for the backward pass. `rasterize` is its autograd form.
+
+    Attributes:
+        image: [H, W, 3] over the background.
+        transmittance: [H, W] what of the background is seen.
+        depth_sum: [H, W] sum of weight * depth.
+        median_depth: [H, W] m.
+        body_ids: [H, W] int32.
+        counts: [N] int32 tiles that each splat touches; 0: not seen.
+        pairs: (tile, splat) pairs.
+    """
+
+    PARAMETERS = ("means", "log_scales", "quats", "opacity_logits", "sh")
+
+    def __init__(
+        self,
+        parameters: dict[str, Tensor],
+        body_ids: Tensor,
+        frames: Tensor,
+        camera_row: Tensor,
+        size: tuple[int, int],
+        background: Tensor,
+        *,
+        skin: Skin | None = None,
+        sh_count: int | None = None,
+        antialias: bool = False,
+    ) -> None:
+        """Project, sort and blend.
+
+        Args:
+            parameters: float32 contiguous tensors without gradient, by the names in PARAMETERS.
+            body_ids: [N] int32.
+            frames: [F, 7] float32 with unit quaternions.
+            camera_row: [19] float32, a row of `camera_rows`.
+            size: (width, height) px.
+            background: [3] float32.
+            skin: as in `rasterize`.
+            sh_count: harmonics to use, 1, 4, 9 or 16; all that are stored by default.
+            antialias: as in `rasterize`.
+
+        Raises:
+            InputError: more (tile, splat) pairs than can be counted.
+        """
+        self._kernels = kernels = native.load()
+        self._width, self._height = size
+        self._skin_pairs = 1 if skin is None else skin.indices.shape[1]
+        count = len(body_ids)
+        self._inputs = (
+            *(parameters[name] for name in self.PARAMETERS),
+            parameters["sh"].shape[1] if sh_count is None else sh_count,
+            body_ids,
+            frames,
+            None if skin is None else skin.indices.to(torch.int32).contiguous(),
+            None if skin is None else skin.weights.detach().float().contiguous(),
+            camera_row,
+            *size,
+            antialias,
+        )
+        self._records = torch.empty(count, kernels.RECORD_FLOATS)
+        self.counts = torch.empty(count, dtype=torch.int32)
+        kernels.project(*self._inputs, self._records, self.counts)
+        order = torch.empty(count, dtype=torch.int32)
+        seen = kernels.sort_by_depth(self._records, self.counts, order, torch.empty(2 * count, dtype=torch.int32))
+        self._first_pair = torch.empty(count, dtype=torch.int64)
+        self.pairs = kernels.place_pairs(seen, order, self.counts, self._first_pair)
+        if self.pairs >= 2**31:
+            raise InputError(
+                f"rasterize: {self.pairs} (tile, splat) pairs do not fit; render a smaller picture or fewer splats."
+            )
+        tiles = -(-self._width // kernels.TILE) * -(-self._height // kernels.TILE)
+        self._pair_splat = torch.empty(self.pairs, dtype=torch.int32)
+        self._pair_slot = torch.empty(self.pairs, dtype=torch.int32)
+        self._tile_start = torch.empty(tiles + 1, dtype=torch.int64)
+        kernels.list_tiles(
+            seen, self.pairs, order, self._first_pair, self._records, self._width, self._height,
+            torch.empty(self.pairs, dtype=torch.int32), self._pair_splat, self._pair_slot, self._tile_start,
+        )  # fmt: skip
+        shape = (self._height, self._width)
+        self.image, self.transmittance, self.depth_sum = torch.empty(*shape, 3), torch.empty(shape), torch.empty(shape)
+        self.median_depth, self.body_ids = torch.empty(shape), torch.empty(shape, dtype=torch.int32)
+        kernels.rasterize(
+            self._width, self._height, self._records, self._pair_splat, self._tile_start, background,
+            self.image, self.transmittance, self.depth_sum, self.median_depth, self.body_ids,
+        )  # fmt: skip
+
+    def backward(
+        self, image: Tensor, transmittance: Tensor, depth_sum: Tensor, gradients: dict[str, Tensor | None]
+    ) -> None:
+        """Add this view's gradients to `gradients`.
+
+        Args:
+            image: [H, W, 3] gradient of the image.
+            transmittance: [H, W] gradient of the transmittance.
+            depth_sum: [H, W] gradient of the depth sum.
+            gradients: float32 tensors shaped like PARAMETERS, and float64 `frames` [F, 7] and `camera` [19]; what is
+                missing or None is not computed.
+        """
+        kernels = self._kernels
+        pair_gradients = torch.empty(self.pairs, kernels.PAIR_FLOATS)
+        kernels.rasterize_backward(
+            self._width, self._height, self._records, self._pair_splat, self._pair_slot, self._tile_start,
+            self.image, self.transmittance, self.depth_sum,
+            image.contiguous(), transmittance.contiguous(), depth_sum.contiguous(), pair_gradients,
+        )  # fmt: skip
+        count = len(self.counts)
+        frames, camera = gradients.get("frames"), gradients.get("camera")
+        kernels.project_backward(
+            *self._inputs, self.counts, self._first_pair, pair_gradients,
+            None if camera is None else torch.empty(-(-count // SPLATS_A_CHUNK), kernels.CAMERA_FLOATS).double(),
+            None if frames is None else torch.empty(count, self._skin_pairs, 7),
+            *(gradients.get(name) for name in self.PARAMETERS), frames, camera,
+        )  # fmt: skip
+
+
 @dataclass(frozen=True)
 class _Settings:
+    """What the passes of one batch share."""
+
     body_ids: Tensor
     skin: Skin | None
     size: tuple[int, int]
@@ -116,111 +233,44 @@ class _Settings:
     antialias: bool
 
 
-class _View:
-    """One element of the batch between its forward and its backward pass."""
-
-    def __init__(self, arrays: tuple, settings: _Settings, frames: Tensor, camera: Tensor, background: Tensor) -> None:
-        kernels = native.load()
-        self.width, self.height = settings.size
-        count = arrays[0].shape[0]
-        self.inputs = (
-            *arrays,
-            settings.sh_count,
-            settings.body_ids.to(torch.int32).contiguous(),
-            frames,
-            None if settings.skin is None else settings.skin.indices.to(torch.int32).contiguous(),
-            None if settings.skin is None else settings.skin.weights.detach().float().contiguous(),
-            camera,
-            self.width,
-            self.height,
-            settings.antialias,
-        )
-        records = torch.empty(count, kernels.RECORD_FLOATS)
-        self.counts = torch.empty(count, dtype=torch.int32)
-        kernels.project(*self.inputs, records, self.counts)
-        order = torch.empty(count, dtype=torch.int32)
-        seen = kernels.sort_by_depth(records, self.counts, order, torch.empty(2 * count, dtype=torch.int32))
-        self.first_pair = torch.empty(count, dtype=torch.int64)
-        self.pairs = kernels.place_pairs(seen, order, self.counts, self.first_pair)
-        if self.pairs >= 2**31:
-            raise InputError(
-                f"rasterize: {self.pairs} (tile, splat) pairs do not fit; render a smaller picture or fewer splats."
-            )
-        tiles = -(-self.width // kernels.TILE) * -(-self.height // kernels.TILE)
-        self.pair_splat = torch.empty(self.pairs, dtype=torch.int32)
-        self.pair_slot = torch.empty(self.pairs, dtype=torch.int32)
-        self.tile_start = torch.empty(tiles + 1, dtype=torch.int64)
-        kernels.list_tiles(
-            seen, self.pairs, order, self.first_pair, records, self.width, self.height,
-            torch.empty(self.pairs, dtype=torch.int32), self.pair_splat, self.pair_slot, self.tile_start,
-        )  # fmt: skip
-        self.records = records
-        shape = (self.height, self.width)
-        self.image, self.transmittance, self.depth = torch.empty(*shape, 3), torch.empty(shape), torch.empty(shape)
-        self.median, self.ids = torch.empty(shape), torch.empty(shape, dtype=torch.int32)
-        kernels.rasterize(
-            self.width, self.height, records, self.pair_splat, self.tile_start, background,
-            self.image, self.transmittance, self.depth, self.median, self.ids,
-        )  # fmt: skip
-
-    def backward(self, pictures: tuple[Tensor, Tensor, Tensor], targets: dict[str, Tensor | None]) -> None:
-        """Add to `targets` the gradients of this view, given those of image, transmittance and depth sum."""
-        kernels = native.load()
-        pair_gradients = torch.empty(self.pairs, kernels.PAIR_FLOATS)
-        kernels.rasterize_backward(
-            self.width, self.height, self.records, self.pair_splat, self.pair_slot, self.tile_start,
-            self.image, self.transmittance, self.depth, *(p.contiguous() for p in pictures), pair_gradients,
-        )  # fmt: skip
-        count = self.counts.shape[0]
-        pairs = 1 if self.inputs[8] is None else self.inputs[8].shape[1]
-        chunks = -(-count // SPLATS_A_CHUNK)
-        wants_camera, wants_frames = targets["camera"] is not None, targets["frames"] is not None
-        kernels.project_backward(
-            *self.inputs, self.counts, self.first_pair, pair_gradients,
-            torch.empty(chunks, kernels.CAMERA_FLOATS, dtype=torch.float64) if wants_camera else None,
-            torch.empty(count, pairs, 7) if wants_frames else None,
-            *(targets[name] for name in ("means", "log_scales", "quats", "opacity_logits", "sh", "frames", "camera")),
-        )  # fmt: skip
-
-
 class _Rasterize(torch.autograd.Function):
     @staticmethod
     def forward(ctx, means, log_scales, quats, opacity_logits, sh, frames, cameras, background, settings):  # noqa: ANN001, ANN205
-        arrays = tuple(a.detach().float().contiguous() for a in (means, log_scales, quats, opacity_logits, sh))
+        given = dict(zip(RasterPass.PARAMETERS, (means, log_scales, quats, opacity_logits, sh), strict=True))
+        parameters = {name: value.detach().float().contiguous() for name, value in given.items()}
         floor = background.detach().float().contiguous()
-        views = [
-            _View(arrays, settings, frames[b].detach(), cameras[b].detach(), floor) for b in range(frames.shape[0])
-        ]
-        ctx.views, ctx.dtypes = views, [t.dtype for t in (means, log_scales, quats, opacity_logits, sh)]
+        passes = [
+            RasterPass(
+                parameters, settings.body_ids, table.detach(), row.detach(), settings.size, floor,
+                skin=settings.skin, sh_count=settings.sh_count, antialias=settings.antialias,
+            )
+            for table, row in zip(frames, cameras, strict=True)
+        ]  # fmt: skip
+        ctx.passes, ctx.tables, ctx.rows, ctx.background_type = passes, frames.shape, cameras.shape, background.dtype
+        ctx.like = {name: (value.shape, value.dtype) for name, value in given.items()}
         pictures = [
-            torch.stack([getattr(view, name) for view in views]) if len(views) != 1 else getattr(views[0], name)[None]
-            for name in ("image", "transmittance", "depth", "median", "ids")
+            torch.stack([getattr(p, name) for p in passes])
+            for name in ("image", "transmittance", "depth_sum", "median_depth", "body_ids")
         ]
-        ctx.shapes = [tuple(a.shape) for a in arrays] + [tuple(frames.shape), tuple(cameras.shape)]
-        ctx.background_dtype = background.dtype
-        ctx.mark_non_differentiable(pictures[3], pictures[4])
+        ctx.mark_non_differentiable(*pictures[3:])
         return tuple(pictures)
 
     @staticmethod
-    def backward(ctx, g_image, g_transmittance, g_depth, _median, _ids):  # noqa: ANN001, ANN205
-        names = ("means", "log_scales", "quats", "opacity_logits", "sh")
-        targets: dict[str, Tensor | None] = {
-            name: torch.zeros(shape) if needed else None
-            for name, shape, needed in zip(names, ctx.shapes, ctx.needs_input_grad, strict=False)
+    def backward(ctx, image, transmittance, depth_sum, _median, _ids):  # noqa: ANN001, ANN205
+        needed = ctx.needs_input_grad
+        gradients: dict[str, Tensor | None] = {
+            name: torch.zeros(shape) if wanted else None
+            for (name, (shape, _)), wanted in zip(ctx.like.items(), needed, strict=False)
         }
-        g_frames = torch.zeros(ctx.shapes[5], dtype=torch.float64) if ctx.needs_input_grad[5] else None
-        g_cameras = torch.zeros(ctx.shapes[6], dtype=torch.float64) if ctx.needs_input_grad[6] else None
-        for b, view in enumerate(ctx.views):
-            targets["frames"] = None if g_frames is None else g_frames[b]
-            targets["camera"] = None if g_cameras is None else g_cameras[b]
-            view.backward((g_image[b], g_transmittance[b], g_depth[b]), targets)
-        g_background = None
-        if ctx.needs_input_grad[7]:
-            light = torch.stack([view.transmittance for view in ctx.views])
-            g_background = (g_image * light[..., None]).sum(dim=(0, 1, 2)).to(ctx.background_dtype)
-        gradients = [
-            None if targets[name] is None else targets[name].to(dtype)
-            for name, dtype in zip(names, ctx.dtypes, strict=True)
-        ]
-        to_float = [None if g is None else g.float() for g in (g_frames, g_cameras)]
-        return (*gradients, *to_float, g_background, None)
+        frames = torch.zeros(ctx.tables, dtype=torch.float64) if needed[5] else None
+        cameras = torch.zeros(ctx.rows, dtype=torch.float64) if needed[6] else None
+        for b, one in enumerate(ctx.passes):
+            gradients["frames"] = None if frames is None else frames[b]
+            gradients["camera"] = None if cameras is None else cameras[b]
+            one.backward(image[b], transmittance[b], depth_sum[b], gradients)
+        background = None
+        if needed[7]:
+            light = torch.stack([p.transmittance for p in ctx.passes])
+            background = (image * light[..., None]).sum(dim=(0, 1, 2)).to(ctx.background_type)
+        splats = [None if (g := gradients[name]) is None else g.to(kind) for name, (_, kind) in ctx.like.items()]
+        return (*splats, *(None if g is None else g.float() for g in (frames, cameras)), background, None)
