@@ -19,8 +19,6 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-import splatworld
-
 VERBS = {
     "reconstruct": ("reconstruct", "a video, image folder or posed capture -> a world"),
     "import": ("import_", "splats trained by another tool -> a world"),
@@ -44,7 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(overview())
         return DONE
     if arguments[0] == "--version":
-        print(f"splatworld {splatworld.__version__}")
+        from importlib.metadata import version
+
+        print(f"splatworld {version('splatworld')}")
         return DONE
     verb = arguments[0]
     if verb not in VERBS:

@@ -57,7 +57,7 @@ def encode_video(pictures: Iterable[np.ndarray], *, fps: int = 30, crf: int = 20
         crf: quality; lower is better, 18 is hard to tell from the original.
     """
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mp4", options={"movflags": "faststart"}) as container:
+    with av.open(buffer, "w", format="mp4") as container:
         stream = None
         for picture in pictures:
             height, width = (side // 2 * 2 for side in picture.shape[:2])
