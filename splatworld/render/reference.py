@@ -176,7 +176,7 @@ def _project(splats: Splats, frames: Tensor, camera: Camera, skin: Skin, antiali
         depths=z,
         conics=conics,
         opacities=opacities,
-        colors=torch.where(raw > 0, raw, torch.where(raw.isnan(), raw, 0.0)),
+        colors=torch.where((raw > 0) | ~raw.isfinite(), raw, 0.0),
         body_ids=splats.body_ids,
         drawn=z >= NEAR,
         at_gate=near | at_frustum | (raw.abs() < GATE_TOLERANCE).any(dim=-1),
