@@ -28,7 +28,11 @@ class Settings:
     held_out_every: int | None = None
     """Keep one frame in this many for scoring; 0 keeps none."""
     iterations: int | None = None
-    """Steps of the fit."""
+    """Steps of the fit, one frame each."""
+    splats: int | None = None
+    """Number of splats that the fit may grow to."""
+    threads: int = 0
+    """Threads; 0 uses every core."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,20 +70,20 @@ def build(
     from splatworld.capture.keep import keep_capture
     from splatworld.capture.load import load_capture
     from splatworld.capture.undistort import undistort
+    from splatworld.reconstruct.config import FitConfig
+    from splatworld.reconstruct.fit import fit
 
-    config = CaptureConfig(
-        seed=settings.seed,
+    common = {"seed": settings.seed, "threads": settings.threads}
+    fit_config = FitConfig(**common, **_given(iterations=settings.iterations, splats=settings.splats))
+    capture_config = CaptureConfig(
+        **common,
         deterministic=settings.deterministic,
         **_given(max_side=settings.max_side, held_out_every=settings.held_out_every),
     )
-    posed = undistort(load_capture(capture, config, progress=terminal.progress))
+    posed = undistort(load_capture(capture, capture_config, progress=terminal.progress))
     for note in posed.notes:
         terminal.say(note)
-
-    from splatworld.reconstruct.fit import FitConfig, fit
-
     with stopping(terminal) as stop:
-        fit_config = FitConfig(seed=settings.seed, **_given(iterations=settings.iterations))
         world = fit(posed, fit_config, progress=terminal.progress, stop=stop)
         store.save_world(world, output, overwrite=overwrite, capture=lambda folder: keep_capture(posed, folder))
         return world, posed, stop()
