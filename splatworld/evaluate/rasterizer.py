@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -72,10 +73,10 @@ def timing_lines(repeats: int, say: Callable[[str], None]) -> list[Line]:
     for name, count, size, forward, backward in ROOMS:
         scene = scenes.room(count, size)
         with torch.no_grad():
-            milliseconds = _median_ms(lambda scene=scene: _forward(scene), repeats)
+            milliseconds = _median_ms(partial(_forward, scene), repeats)
         rows.append(line(f"{name}, forward", milliseconds, "ms", baseline=f"OpenSplat {forward} ms (its own scene)"))
         say(f"{name}: forward {milliseconds:.1f} ms")
-        milliseconds = _median_ms(lambda scene=scene: _forward_backward(scene), repeats)
+        milliseconds = _median_ms(partial(_forward_backward, scene), repeats)
         peer = f"OpenSplat {forward + backward} ms (its own scene)"
         rows.append(line(f"{name}, forward and backward", milliseconds, "ms", baseline=peer))
         say(f"{name}: forward and backward {milliseconds:.1f} ms")
