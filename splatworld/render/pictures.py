@@ -62,7 +62,9 @@ def encode_video(pictures: Iterable[np.ndarray], *, fps: int = 30, crf: int = 20
         for picture in pictures:
             height, width = (side // 2 * 2 for side in picture.shape[:2])
             if stream is None:
-                stream = container.add_stream("libx264", rate=Fraction(fps), options={"crf": str(crf)})
+                stream = container.add_stream(
+                    "libx264", rate=Fraction(fps), options={"crf": str(crf), "preset": "fast"}
+                )
                 stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
                 stream.codec_context.thread_count = 1  # the same bytes on any number of cores
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture[:height, :width]), format="rgb24")

