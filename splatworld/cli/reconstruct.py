@@ -73,7 +73,7 @@ def build(
     from splatworld.reconstruct.config import FitConfig
     from splatworld.reconstruct.fit import fit
 
-    common = {"seed": settings.seed, "threads": settings.threads}
+    common: dict[str, Any] = {"seed": settings.seed, "threads": settings.threads}
     fit_config = FitConfig(**common, **_given(iterations=settings.iterations, splats=settings.splats))
     capture_config = CaptureConfig(
         **common,

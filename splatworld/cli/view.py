@@ -26,9 +26,13 @@ class Options(Common):
 
 
 def run(options: Options, terminal: Terminal) -> None:
-    from splatworld.core.checks import InputError
     from splatworld.viewer import serve
 
-    if not options.paths:
-        raise InputError("view: no path given; name one or more worlds.")
-    serve(options.paths, host=options.host, port=options.port, open_browser=not options.no_browser)
+    serve(
+        options.paths,
+        host=options.host,
+        port=options.port,
+        open_browser=not options.no_browser,
+        say=terminal.say,
+        ready=lambda address: terminal.result({"address": address}, address),
+    )

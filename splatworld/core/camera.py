@@ -62,7 +62,7 @@ class Camera:
 def resize(camera: Camera, size: tuple[int, int]) -> Camera:
     """The same view with another image size (width, height) px; distortion has no unit and stays."""
     factor = camera.focal.new_tensor([size[0] / camera.width, size[1] / camera.height])
-    return replace(camera, focal=camera.focal * factor, center=camera.center * factor, size=tuple(size))
+    return replace(camera, focal=camera.focal * factor, center=camera.center * factor, size=(size[0], size[1]))
 
 
 def distort(camera: Camera, normalized: Tensor) -> Tensor:
@@ -108,7 +108,9 @@ def unproject(camera: Camera, pixels: Tensor, depth: Tensor) -> Tensor:
     if camera.is_distorted:
         raise InputError("unproject: the camera has distortion; undistort the image and its camera first.")
     if pixels.shape[:-1] != depth.shape:
-        raise ShapeError(f"unproject: depth is {list(depth.shape)}, expected {list(pixels.shape[:-1])} to match pixels.")
+        raise ShapeError(
+            f"unproject: depth is {list(depth.shape)}, expected {list(pixels.shape[:-1])} to match pixels."
+        )
     rays = (pixels - camera.center) / camera.focal
     local = torch.cat([rays, torch.ones_like(rays[..., :1])], dim=-1) * depth[..., None]
     return pose.transform(camera.world_from_camera, local)
@@ -121,10 +123,13 @@ def stack(cameras: list[Camera]) -> Camera:
         raise ShapeError(f"stack: cameras have sizes {sorted(sizes)}, expected one; resize them first.")
     distortions = [camera.distortion for camera in cameras]
     known = [d for d in distortions if d is not None]
+    filled = [torch.zeros_like(known[0]) if d is None else d for d in distortions] if known else []
     return Camera(
         focal=torch.stack([camera.focal for camera in cameras]),
         center=torch.stack([camera.center for camera in cameras]),
         size=cameras[0].size,
         world_from_camera=torch.stack([camera.world_from_camera for camera in cameras]),
-        distortion=torch.stack([torch.zeros_like(known[0]) if d is None else d for d in distortions]) if known else None,
+        distortion=torch.stack([torch.zeros_like(known[0]) if d is None else d for d in distortions])
+        if known
+        else None,
     )

@@ -24,7 +24,7 @@ class FormatError(InputError):
     """A file is damaged, of another format, or of a newer version."""
 
 
-def check_shape(owner: str, name: str, tensor: Any, shape: tuple[int | None | str, ...]) -> None:
+def check_shape(owner: str, name: str, tensor: Any, shape: tuple[int | str | None, ...]) -> None:
     """Require `tensor` to have `shape`.
 
     Args:

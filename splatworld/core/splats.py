@@ -49,7 +49,9 @@ class Splats:
         check_shape("Splats", "opacity_logits", self.opacity_logits, (count,))
         check_shape("Splats", "sh", self.sh, (count, "K", 3))
         if self.sh.shape[1] not in (1, 4, 9, 16):
-            raise InputError(f"Splats: sh is {list(self.sh.shape)}, expected 1, 4, 9 or 16 coefficients (degree 0 to 3).")
+            raise InputError(
+                f"Splats: sh is {list(self.sh.shape)}, expected 1, 4, 9 or 16 coefficients (degree 0 to 3)."
+            )
         check_shape("Splats", "body_ids", self.body_ids, (count,))
         check_shape("Splats", "provenance", self.provenance, (count,))
 

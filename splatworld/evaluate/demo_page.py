@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import html
-import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from string import Template
@@ -19,6 +18,7 @@ from splatworld.core.camera import Camera, resize
 from splatworld.core.clip import PosedClip
 from splatworld.core.world import World
 from splatworld.files import write_file
+from splatworld.reconstruct.score import psnr
 from splatworld.render.pictures import encode_image, encode_video, to_bytes
 from splatworld.render.render import render
 
@@ -61,11 +61,11 @@ def write_page(
     chosen = _spread(torch.nonzero(posed.clip.held_out).flatten().tolist(), ROWS)
     for done, index in enumerate(chosen, 1):
         name = posed.clip.names[index]
-        truth, shown, error, psnr = compare(world, posed, index)
+        truth, shown, error, decibels = compare(world, posed, index)
         triple = {"truth": truth, "rendering": shown, "error": error}
         for kind, picture in triple.items():
             write_file(folder / "held_out" / f"{name.replace('/', '_')}_{kind}.png", encode_image(picture))
-        rows.append(_row(name, float(posed.clip.times[index]), psnr, triple))
+        rows.append(_row(name, float(posed.clip.times[index]), decibels, triple))
         progress("held-out frames", done, len(chosen))
     video = encode_video(_flight(world, posed, progress), fps=FPS, crf=23)
     write_file(folder / "flight.mp4", video)
@@ -73,7 +73,7 @@ def write_page(
         title=html.escape(title),
         lead=html.escape(_lead(world, posed)),
         video=base64.b64encode(video).decode(),
-        rows="\n".join(rows) or "<tr><td colspan=\"3\">No frame was held out.</td></tr>",
+        rows="\n".join(rows) or '<tr><td colspan="3">No frame was held out.</td></tr>',
         figures="\n".join(_figures(world)),
         notes="\n".join(f"<li>{html.escape(note)}</li>" for note in posed.notes),
         gain=f"{ERROR_GAIN:g}",
@@ -85,19 +85,19 @@ def write_page(
 def compare(world: World, posed: PosedClip, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """A frame, its rendering, their difference in false colour, each [H, W, 3] uint8, and the PSNR in dB.
 
-    The PSNR is taken at the frame's full size over the pixels that its mask keeps; the pictures are shrunk.
+    The rendering carries the frame's exposure as the fit scored it. The PSNR is taken at the frame's full size over
+    the pixels that its mask keeps; the pictures are shrunk.
     """
-    clip = posed.clip
-    camera = world.cameras.get(clip.names[index], posed.cameras[index])
-    truth = clip.images[index].numpy()
-    shown = to_bytes(render(world, None, camera).image)
-    difference = np.abs(truth.astype(np.float32) - shown.astype(np.float32)) / 255
-    keep = np.ones(truth.shape[:2], bool) if clip.masks is None else clip.masks[index].numpy()
-    mse = float(np.square(difference[keep], dtype=np.float64).mean()) if keep.any() else math.nan
-    psnr = math.inf if mse == 0 else -10 * math.log10(mse)
-    largest = np.where(keep, difference.max(axis=2) * ERROR_GAIN, 0).clip(0, 1)
-    error = cv2.applyColorMap((largest * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
-    return _shrink(truth), _shrink(shown), _shrink(error), psnr
+    clip, name = posed.clip, posed.clip.names[index]
+    image = render(world, None, world.cameras.get(name, posed.cameras[index])).image
+    image = image * image.new_tensor(world.metrics.get("held_out", {}).get(name, {}).get("gain", 1.0))
+    mask = None if clip.masks is None else clip.masks[index]
+    truth, shown = clip.images[index].numpy(), to_bytes(image)
+    largest = np.abs(truth.astype(np.float32) - shown).max(axis=2) * ERROR_GAIN
+    if mask is not None:
+        largest[~mask.numpy()] = 0
+    error = cv2.applyColorMap(largest.clip(0, 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
+    return _shrink(truth), _shrink(shown), _shrink(error), psnr(image, clip.images[index], mask)
 
 
 def flight_cameras(cameras: list[Camera], count: int) -> list[Camera]:
@@ -137,9 +137,9 @@ def _figures(world: World) -> Iterator[str]:
             yield f"<tr><td>{html.escape(name.replace('_', ' '))}</td><td>{value:,.4g}</td></tr>"
 
 
-def _row(name: str, time: float, psnr: float, triple: dict[str, np.ndarray]) -> str:
+def _row(name: str, time: float, decibels: float, triple: dict[str, np.ndarray]) -> str:
     cells = "".join(f"<td>{_image(picture, f'{kind} of {name}')}</td>" for kind, picture in triple.items())
-    caption = f"{html.escape(name)} <span>{time:.1f} s</span> <b>{psnr:.2f} dB</b>"
+    caption = f"{html.escape(name)} <span>{time:.1f} s</span> <b>{decibels:.2f} dB</b>"
     return f'<tr class="caption"><td colspan="3">{caption}</td></tr>\n<tr>{cells}</tr>'
 
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -128,3 +129,38 @@ def test_a_reader_that_leaves_is_no_error(world):
         text=True,
     )
     assert run.stderr == ""
+
+
+def test_view_passes_its_options_on(world, capsys, monkeypatch):
+    given = {}
+
+    def serve(paths, *, ready, say, **options):
+        given.update(options, paths=paths)
+        say("port 8080 is taken")
+        ready("http://127.0.0.1:9000")
+
+    monkeypatch.setitem(sys.modules, "splatworld.viewer", SimpleNamespace(serve=serve))
+    assert command.main(["view", str(world), "--port", "9000", "--no-browser", "--json"]) == 0
+    assert given == {"paths": (world,), "host": "127.0.0.1", "port": 9000, "open_browser": False}
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"address": "http://127.0.0.1:9000"}
+    assert "taken" in err
+
+
+def test_eval_reports_a_missed_target_and_still_exits_0(tmp_path, capsys, monkeypatch):
+    from splatworld.evaluate import suites
+    from splatworld.evaluate.report import Report, line
+
+    rows = [line("error", 6, "px", "<= 5", baseline="peer 7"), line("speed", None, "ms")]
+    suite = SimpleNamespace(run=lambda *, quick, long, progress: Report("fake", rows))
+    monkeypatch.setitem(sys.modules, "fake_suite", suite)
+    monkeypatch.setitem(suites.SUITES, "fake", "fake_suite")
+    assert command.main(["eval", "fake", "--quick", "--json", "-o", str(tmp_path / "r.json")]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data == json.loads((tmp_path / "r.json").read_text())
+    assert set(data) == {"suite", "device", "threads", "commit", "lines"}
+    assert data["lines"][0]["met"] is False
+    assert command.main(["eval", "fake"]) == 0
+    out = capsys.readouterr().out
+    assert "NO" in out
+    assert "not measured" in out
