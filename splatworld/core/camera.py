@@ -129,7 +129,5 @@ def stack(cameras: list[Camera]) -> Camera:
         center=torch.stack([camera.center for camera in cameras]),
         size=cameras[0].size,
         world_from_camera=torch.stack([camera.world_from_camera for camera in cameras]),
-        distortion=torch.stack([torch.zeros_like(known[0]) if d is None else d for d in distortions])
-        if known
-        else None,
+        distortion=torch.stack(filled) if known else None,
     )

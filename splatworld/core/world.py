@@ -86,8 +86,9 @@ class World:
         if len(set(names)) != len(names):
             raise InputError(f"World: body names {names} repeat; rename the copies.")
         ids = self.splats.body_ids
-        if len(ids) and not (int(ids.min()) >= 0 and int(ids.max()) < len(self.bodies)):
-            raise InputError(f"World: body_ids reach {int(ids.max())}, expected 0 to {len(self.bodies) - 1}.")
+        if len(ids) and (int(ids.min()) < 0 or int(ids.max()) >= len(self.bodies)):
+            given = f"{int(ids.min())} to {int(ids.max())}"
+            raise InputError(f"World: body_ids span {given}, expected 0 to {len(self.bodies) - 1}.")
         if self.skin is not None and self.skin.indices.shape[0] != len(self.splats):
             raise ShapeError(f"World: skin for {self.skin.indices.shape[0]} splats, expected {len(self.splats)}.")
 
