@@ -6,10 +6,12 @@ import sys
 import time
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from splatworld import ply, store
 from splatworld.cli import main as command
+from splatworld.render.pictures import encode_image, encode_video
 from tests.worlds import make_splats, make_world
 
 
@@ -164,3 +166,26 @@ def test_eval_reports_a_missed_target_and_still_exits_0(tmp_path, capsys, monkey
     out = capsys.readouterr().out
     assert "NO" in out
     assert "not measured" in out
+
+
+def test_info_of_captures(tmp_path, capsys):
+    grey = np.full((48, 64, 3), 128, np.uint8)
+    (tmp_path / "a.mp4").write_bytes(encode_video([grey] * 30))
+    (tmp_path / "frames").mkdir()
+    for name in ("a.png", "b.png", "notes.txt"):
+        (tmp_path / "frames" / name).write_bytes(encode_image(grey))
+    (tmp_path / "scene").mkdir()
+    (tmp_path / "scene" / "transforms.json").write_text('{"frames": [{}, {}, {}]}')
+    found = []
+    for name in ("a.mp4", "frames", "scene"):
+        assert command.main(["info", str(tmp_path / name), "--json"]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    video, images, scene = found
+    assert (video["kind"], video["frames"], video["size"]) == ("video", 30, [64, 48])
+    assert (images["kind"], images["images"]) == ("images capture", 2)
+    assert (scene["kind"], scene["images"]) == ("nerfstudio capture", 3)
+    assert command.main(["info", str(tmp_path / "a.mp4")]) == 0
+    assert "64 x 48 px" in capsys.readouterr().out
+    (tmp_path / "scene" / "transforms.json").write_text("{")
+    assert command.main(["info", str(tmp_path / "scene")]) == 2
+    assert command.main(["info", str(tmp_path)]) == 2
