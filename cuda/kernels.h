@@ -21,8 +21,8 @@ struct Record {
 };
 static_assert(sizeof(Record) == RECORD_FLOATS * sizeof(float));
 
-// Sums over the pixels of one (tile, splat) pair. moments: of G = dL/dlog(alpha) with dx^i dy^j for
-// (i, j) = 00, 10, 01, 20, 11, 02.
+// Sums over the pixels of one (tile, splat) pair. moments: of G = dL/dlog(alpha) times 1, u, v, u^2, u v, v^2, with u
+// and v as in Record.
 struct PairGradient {
   float moments[6], color[3], depth;
 };
@@ -38,7 +38,7 @@ struct SplatArrays {
   const float* opacity_logits;  // [N]
   const float* sh;              // [N, sh_stride, 3]
   const int32_t* body_ids;      // [N]
-  const float* frames;          // [F, 7], unit quaternions
+  const float* frames;          // [F, 7]
   const int32_t* skin_indices;  // [N, W], or null: frame body_ids[n], weight 1
   const float* skin_weights;    // [N, W]
 };

@@ -69,11 +69,7 @@ int32_t count_tiles(const Record& record, const View& view) {
 void project_lanes(const SplatArrays& splats, const View& view, const Lanes& lanes, Record* records, int32_t* counts) {
   auto projection = project_splat(load(splats, lanes), view.camera, view.width, view.height, view.antialias);
   const Ellipse<Float16>& e = projection.ellipse;
-  // Cholesky factor of the conic, from the covariance: no difference is taken.
-  Float16 inverse_yy = 1.0f / projection.cov[2];
-  Float16 p = SQRT_HALF_LOG2E * vsqrt(e.conic[0]);
-  Float16 r = SQRT_HALF_LOG2E * vsqrt(inverse_yy);
-  Float16 q = -(p * projection.cov[1] * inverse_yy);
+  Float16 p = SQRT_HALF_LOG2E * e.whiten[0], q = SQRT_HALF_LOG2E * e.whiten[1], r = SQRT_HALF_LOG2E * e.whiten[2];
   Float16 cut = vlog2(vmax(e.opacity * 255.0f, broadcast(1.0f))) + 1e-5f;
   for (int i = 0; i < lanes.valid; ++i) {
     int64_t n = lanes.start + i;
@@ -106,9 +102,9 @@ void gather_pairs(const Lanes& lanes, const int32_t* counts, const int64_t* firs
 void add_camera(const Lanes& lanes, Int16 seen, const CameraGradient<Float16>& g, double* total) {
   Float16 rows[CAMERA_FLOATS] = {
       g.rotation.m[0][0], g.rotation.m[0][1], g.rotation.m[0][2], g.rotation.m[1][0], g.rotation.m[1][1],
-      g.rotation.m[1][2], g.rotation.m[2][0], g.rotation.m[2][1], g.rotation.m[2][2], g.translation.x,
-      g.translation.y,    g.translation.z,    g.position.x,       g.position.y,       g.position.z,
-      g.focal[0],         g.focal[1],         g.center[0],        g.center[1]};
+      g.rotation.m[1][2], g.rotation.m[2][0], g.rotation.m[2][1], g.rotation.m[2][2], g.position.x,
+      g.position.y,       g.position.z,       g.focal[0],         g.focal[1],         g.center[0],
+      g.center[1]};
   for (int k = 0; k < CAMERA_FLOATS; ++k)
     for (int i = 0; i < lanes.valid; ++i)
       if (seen[i]) total[k] += rows[k][i];
@@ -141,16 +137,9 @@ void project_backward(const SplatArrays& splats, const View& view, const int32_t
       gather_pairs(lanes, counts, first_pair, pair_gradients, s);
       auto in = load(splats, lanes);
       auto projection = project_splat(in, view.camera, view.width, view.height, view.antialias);
-      const Float16* conic = projection.ellipse.conic;
-      Ellipse<Float16> g;
-      g.x = conic[0] * s[1] + conic[1] * s[2];
-      g.y = conic[1] * s[1] + conic[2] * s[2];
-      g.conic[0] = -0.5f * s[3];
-      g.conic[1] = -s[4];
-      g.conic[2] = -0.5f * s[5];
-      g.opacity = s[0];
-      for (int c = 0; c < 3; ++c) g.color[c] = s[6 + c];
-      g.depth = s[9];
+      constexpr float once = 1 / SQRT_HALF_LOG2E, twice = once * once;  // the records' u, v carry this factor
+      EllipseGradient<Float16> g{s[0],         once * s[1],  once * s[2],       twice * s[3], twice * s[4],
+                                 twice * s[5], {s[6], s[7], s[8]}, s[9]};
       CameraGradient<Float16> camera_gradient;
       auto out = project_splat_backward(in, projection, view.camera, view.antialias, g, camera_gradient);
       auto add3 = [&](float* base, Vec3<Float16> v) {

@@ -26,13 +26,12 @@ TileBox tile_box(const View& view, long tile) {
 
 // A splat's footprint in one tile.
 struct Footprint {
-  Float16 dx, p_dx;
+  Float16 p_dx;
   float dy0;  // dy at the tile's first row
   int first_row, last_row;
 
   Footprint(const Record& s, const TileBox& box) {
-    dx = COLUMN + (box.x - s.x);
-    p_dx = s.p * dx;
+    p_dx = s.p * (COLUMN + (box.x - s.x));
     dy0 = box.y + 0.5f - s.y;
     float reach = std::sqrt(s.cut) / s.r;
     first_row = static_cast<int>(std::ceil(std::max(-reach - dy0, 0.0f)));
@@ -43,6 +42,8 @@ struct Footprint {
 struct Hit {
   Float16 alpha;  // clamped
   Int16 touched;  // alpha >= 1/255
+  Float16 u;
+  float v;
 };
 
 SW_HD Hit evaluate(const Record& s, const Footprint& f, float dy) {
@@ -50,7 +51,7 @@ SW_HD Hit evaluate(const Record& s, const Footprint& f, float dy) {
   float v = s.r * dy;
   Float16 alpha = s.opacity * vexp2(-(u * u) - v * v);
   alpha = vmin(alpha, broadcast(ALPHA_MAX));
-  return {alpha, alpha >= broadcast(ALPHA_MIN)};
+  return {alpha, alpha >= broadcast(ALPHA_MIN), u, v};
 }
 
 // Transmittance of a row: `open` is zero where the pixel is finished, `closed` keeps what it was then.
@@ -170,12 +171,11 @@ void backward_tile(const View& view, const TileBox& box, const Record* records, 
     }
     const Record& s = records[splats[entry]];
     Footprint footprint(s, box);
-    Float16 g0{}, g1{}, g2{}, color[3] = {}, depth{};
+    Float16 moments[6] = {}, color[3] = {}, depth{};
     bool touched = false;
     for (int row = footprint.first_row; row <= footprint.last_row; ++row) {
       if (!(light.live >> row & 1u)) continue;
-      float dy = footprint.dy0 + row;
-      Hit hit = evaluate(s, footprint, dy);
+      Hit hit = evaluate(s, footprint, footprint.dy0 + row);
       if (!any(hit.touched)) continue;
       Float16 before, weight;
       Int16 blends = light.blend(row, hit, before, weight);
@@ -189,17 +189,19 @@ void backward_tile(const View& view, const TileBox& box, const Record* records, 
       // dL/dlog(alpha) = weight * value - alpha / (1 - alpha) * behind; a clamped alpha passes none on.
       Float16 g = weight * value - hit.alpha / (1.0f - hit.alpha) * want.behind;
       g = select(blends & (hit.alpha < broadcast(ALPHA_MAX)), g, Float16{});
-      Float16 g_dy = g * dy;
-      g0 = g0 + g;
-      g1 = g1 + g_dy;
-      g2 = g2 + g_dy * dy;
+      Float16 g_u = g * hit.u, g_v = g * hit.v;
+      moments[0] = moments[0] + g;
+      moments[1] = moments[1] + g_u;
+      moments[2] = moments[2] + g_v;
+      moments[3] = moments[3] + g_u * hit.u;
+      moments[4] = moments[4] + g_u * hit.v;
+      moments[5] = moments[5] + g_v * hit.v;
     }
     if (!touched) {
       out = PairGradient{};
       continue;
     }
-    Float16 g0_dx = g0 * footprint.dx;
-    out = {{sum(g0), sum(g0_dx), sum(g1), sum(g0_dx * footprint.dx), sum(g1 * footprint.dx), sum(g2)},
+    out = {{sum(moments[0]), sum(moments[1]), sum(moments[2]), sum(moments[3]), sum(moments[4]), sum(moments[5])},
            {sum(color[0]), sum(color[1]), sum(color[2])},
            sum(depth)};
   }

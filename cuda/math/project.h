@@ -16,18 +16,18 @@ constexpr float TRANSMITTANCE_STOP = 1e-4f;
 constexpr float FRUSTUM_MARGIN = 0.15f;  // 0.3 of half the field of view
 
 constexpr int MAX_WEIGHTS = 8;
-constexpr int CAMERA_FLOATS = 19;
+constexpr int CAMERA_FLOATS = 16;
 
-// camera_from_world rotation (row major) and translation, centre in the world, focal and principal point in px.
+// camera_from_world rotation (row major), position in the world, focal and principal point in px.
 struct Camera {
-  float rotation[9], translation[3], position[3], focal[2], center[2];
+  float rotation[9], position[3], focal[2], center[2];
 };
 static_assert(sizeof(Camera) == CAMERA_FLOATS * sizeof(float));
 
 template <class F>
 struct CameraGradient {
   Mat3<F> rotation;
-  Vec3<F> translation, position;
+  Vec3<F> position;
   F focal[2], center[2];
 };
 
@@ -38,7 +38,7 @@ struct SplatInput {
   Quat<F> quat;
   F opacity_logit;
   int frames;  // pairs in use
-  Quat<F> frame_quat[MAX_WEIGHTS];
+  Quat<F> frame_quat[MAX_WEIGHTS];  // need not be unit
   Vec3<F> frame_translation[MAX_WEIGHTS];
   F frame_weight[MAX_WEIGHTS];
   int sh_count;
@@ -55,10 +55,18 @@ struct SplatGradient {
   F sh[MAX_SH][3];
 };
 
-// The ellipse on the screen. conic = (a, b, c): sigma = a dx^2 / 2 + b dx dy + c dy^2 / 2.
+// The ellipse on the screen. whiten = (p, q, r), the Cholesky factor of the inverse covariance: with u = p dx + q dy and
+// v = r dy, what is seen falls off as exp(-(u^2 + v^2) / 2).
 template <class F>
 struct Ellipse {
-  F x, y, conic[3], opacity, color[3], depth;
+  F x, y, whiten[3], opacity, color[3], depth;
+};
+
+// Sums over the ellipse's pixels of G = dL/dlog(alpha), and of G times u, v, u^2, u v, v^2. In these coordinates a
+// needle's moments are of order one; in pixels they would grow with the fourth power of its length.
+template <class F>
+struct EllipseGradient {
+  F log_opacity, u, v, uu, uv, vv, color[3], depth;
 };
 
 template <class F>
@@ -67,26 +75,23 @@ using MaskOf = decltype(F{} < F{});
 // Everything the backward pass wants again; recomputed there rather than stored.
 template <class F>
 struct Projection {
+  Quat<F> frame_quat[MAX_WEIGHTS];  // unit, sign-aligned to the first
+  F frame_inverse_norm[MAX_WEIGHTS];
   Quat<F> blend, rotation;          // frames' blended rotation; world rotation of the splat
   F blend_inverse_norm, quat_inverse_norm;
-  Vec3<F> world_mean, local;        // world and camera space
+  Vec3<F> offset, local;            // from the camera, in world and in camera axes
   Vec3<F> ray, direction;           // unit view ray in the world and in the rest frame
   F ray_inverse_length;
   F jacobian_x, jacobian_y;         // x/z and y/z, clamped to the widened frustum
   MaskOf<F> clamped_x, clamped_y;
   Mat3<F> axes;                     // camera-space rotation of the splat
-  F flat[2][3];                     // J * axes, before scaling
-  Vec3<F> scale;
-  F cov[3], det, antialias;         // dilated covariance (xx, xy, yy)
+  F flat[2][3], scale[3];           // J * axes, before scaling
+  Vec3<F> row0, row1, area;         // of B = J * axes * scale, and their cross product
+  F det_before, det, antialias;     // of the covariance, before and after dilation
   F basis[MAX_SH], raw_color[3], opacity;
   Ellipse<F> ellipse;
   MaskOf<F> visible;
 };
-
-template <class F>
-SW_HD F frame_sign(const SplatInput<F>& in, int i) {
-  return select(dot(in.frame_quat[i], in.frame_quat[0]) < F{}, F{} - 1.0f, F{} + 1.0f);
-}
 
 template <class F>
 SW_HD Projection<F> project_splat(const SplatInput<F>& in, const Camera& camera, int width, int height, bool antialias) {
@@ -94,24 +99,33 @@ SW_HD Projection<F> project_splat(const SplatInput<F>& in, const Camera& camera,
   const F one = F{} + 1.0f;
 
   // Pose: means blend linearly, rotations by sign-aligned nlerp.
-  Quat<F> blend = in.frame_weight[0] * in.frame_quat[0];
-  Vec3<F> mean = in.frame_weight[0] * (rotate(in.frame_quat[0], in.mean) + in.frame_translation[0]);
-  for (int i = 1; i < in.frames; ++i) {
-    blend = blend + (in.frame_weight[i] * frame_sign(in, i)) * in.frame_quat[i];
-    mean = mean + in.frame_weight[i] * (rotate(in.frame_quat[i], in.mean) + in.frame_translation[i]);
+  Quat<F> blend{F{}, F{}, F{}, F{}};
+  Vec3<F> mean{F{}, F{}, F{}};
+  for (int i = 0; i < in.frames; ++i) {
+    out.frame_inverse_norm[i] = one / vsqrt(dot(in.frame_quat[i], in.frame_quat[i]));
+    Quat<F> unit = out.frame_inverse_norm[i] * in.frame_quat[i];
+    if (i > 0) {
+      F sign = select(dot(unit, out.frame_quat[0]) < F{}, F{} - 1.0f, one);
+      out.frame_inverse_norm[i] = sign * out.frame_inverse_norm[i];
+      unit = sign * unit;
+    }
+    out.frame_quat[i] = unit;
+    blend = blend + in.frame_weight[i] * unit;
+    mean = mean + in.frame_weight[i] * (rotate(unit, in.mean) + in.frame_translation[i]);
   }
   F blend_norm2 = dot(blend, blend), quat_norm2 = dot(in.quat, in.quat);
   out.blend_inverse_norm = one / vsqrt(blend_norm2);
   out.quat_inverse_norm = one / vsqrt(quat_norm2);
   out.blend = out.blend_inverse_norm * blend;
   out.rotation = multiply(out.blend, out.quat_inverse_norm * in.quat);
-  out.world_mean = mean;
 
   // Camera space.
   Mat3<F> rotation;
   for (int i = 0; i < 9; ++i) rotation.m[i / 3][i % 3] = F{} + camera.rotation[i];
-  Vec3<F> local = apply(rotation, mean);
-  local = {local.x + camera.translation[0], local.y + camera.translation[1], local.z + camera.translation[2]};
+  // Subtracting before rotating keeps the digits of what is close to the camera.
+  Vec3<F> offset{mean.x - camera.position[0], mean.y - camera.position[1], mean.z - camera.position[2]};
+  Vec3<F> local = apply(rotation, offset);
+  out.offset = offset;
   out.local = local;
   F inverse_z = one / local.z;
   F slope_x = local.x * inverse_z, slope_y = local.y * inverse_z;
@@ -132,29 +146,25 @@ SW_HD Projection<F> project_splat(const SplatInput<F>& in, const Camera& camera,
     for (int k = 0; k < 3; ++k)
       out.axes.m[i][k] =
           rotation.m[i][0] * own.m[0][k] + rotation.m[i][1] * own.m[1][k] + rotation.m[i][2] * own.m[2][k];
-  out.scale = {vexp(in.log_scale.x), vexp(in.log_scale.y), vexp(in.log_scale.z)};
-  const F scale[3] = {out.scale.x, out.scale.y, out.scale.z};
-  F stretched[2][3];
+  const F log_scale[3] = {in.log_scale.x, in.log_scale.y, in.log_scale.z};
+  F row0[3], row1[3];
   for (int k = 0; k < 3; ++k) {
+    out.scale[k] = vexp(log_scale[k]);
     out.flat[0][k] = camera.focal[0] * inverse_z * (out.axes.m[0][k] - out.jacobian_x * out.axes.m[2][k]);
     out.flat[1][k] = camera.focal[1] * inverse_z * (out.axes.m[1][k] - out.jacobian_y * out.axes.m[2][k]);
-    stretched[0][k] = out.flat[0][k] * scale[k];
-    stretched[1][k] = out.flat[1][k] * scale[k];
+    row0[k] = out.flat[0][k] * out.scale[k];
+    row1[k] = out.flat[1][k] * out.scale[k];
   }
-  Vec3<F> row0{stretched[0][0], stretched[0][1], stretched[0][2]};
-  Vec3<F> row1{stretched[1][0], stretched[1][1], stretched[1][2]};
-  F xx = dot(row0, row0), xy = dot(row0, row1), yy = dot(row1, row1);
+  out.row0 = {row0[0], row0[1], row0[2]};
+  out.row1 = {row1[0], row1[1], row1[2]};
+  F xx = dot(out.row0, out.row0), xy = dot(out.row0, out.row1), yy = dot(out.row1, out.row1);
   // det(B B^T) is the squared area the rows span (Cauchy-Binet): sums of squares, where xx yy - xy^2 would cancel.
-  Vec3<F> area = cross(row0, row1);
-  F det_before = dot(area, area);
-  out.det = det_before + DILATION * (xx + yy) + DILATION * DILATION;
-  out.cov[0] = xx + DILATION;
-  out.cov[1] = xy;
-  out.cov[2] = yy + DILATION;
-  F inverse_det = one / out.det;
+  out.area = cross(out.row0, out.row1);
+  out.det_before = dot(out.area, out.area);
+  out.det = out.det_before + DILATION * (xx + yy) + DILATION * DILATION;
+  F dilated_yy = yy + DILATION;
 
   // Colour as seen along the view ray, in the splat's rest frame.
-  Vec3<F> offset{mean.x - camera.position[0], mean.y - camera.position[1], mean.z - camera.position[2]};
   F length2 = dot(offset, offset);
   out.ray_inverse_length = one / vsqrt(vmax(length2, F{} + 1e-24f));
   out.ray = out.ray_inverse_length * offset;
@@ -169,65 +179,64 @@ SW_HD Projection<F> project_splat(const SplatInput<F>& in, const Camera& camera,
   }
 
   out.opacity = one / (one + vexp(-in.opacity_logit));
-  out.antialias = antialias ? vsqrt(det_before * inverse_det) : one;
+  out.antialias = antialias ? vsqrt(out.det_before / out.det) : one;
   e.opacity = out.opacity * out.antialias;
   e.x = camera.focal[0] * slope_x + camera.center[0];
   e.y = camera.focal[1] * slope_y + camera.center[1];
-  e.conic[0] = out.cov[2] * inverse_det;
-  e.conic[1] = -(out.cov[1] * inverse_det);
-  e.conic[2] = out.cov[0] * inverse_det;
+  e.whiten[0] = vsqrt(dilated_yy / out.det);
+  e.whiten[1] = -(e.whiten[0] * xy / dilated_yy);
+  e.whiten[2] = one / vsqrt(dilated_yy);
   e.depth = local.z;
 
   // Written so that NaN fails every test.
-  F finite_sum = e.x + e.y + e.conic[0] + e.conic[1] + e.conic[2] + e.depth + out.cov[0] + out.cov[2] + e.color[0] +
-                 e.color[1] + e.color[2] + out.raw_color[0] + out.raw_color[1] + out.raw_color[2] +
-                 in.opacity_logit + in.log_scale.x + in.log_scale.y + in.log_scale.z;
-  out.visible = (local.z >= F{} + NEAR_PLANE) & (out.det > F{}) & (e.conic[0] > F{}) & (e.conic[2] > F{}) &
+  F finite_sum = e.x + e.y + e.whiten[0] + e.whiten[1] + e.whiten[2] + e.depth + xx + yy + out.raw_color[0] +
+                 out.raw_color[1] + out.raw_color[2] + in.opacity_logit + in.log_scale.x + in.log_scale.y +
+                 in.log_scale.z + out.rotation.w + out.rotation.x + out.rotation.y + out.rotation.z;
+  out.visible = (local.z >= F{} + NEAR_PLANE) & (out.det > F{}) & (e.whiten[0] > F{}) & (e.whiten[2] > F{}) &
                 (quat_norm2 > F{} + 1e-24f) & (blend_norm2 > F{} + 1e-24f) & (e.opacity >= F{} + ALPHA_MIN) &
                 is_finite(finite_sum);
   return out;
 }
 
-// Adds nothing to what it is given: returns the gradients of one splat, and of the camera, from those of its ellipse.
-// gradient.opacity is the gradient of log(ellipse.opacity).
+// The gradients of one splat and of the camera, from those of its ellipse.
 template <class F>
 SW_HD SplatGradient<F> project_splat_backward(const SplatInput<F>& in, const Projection<F>& fwd, const Camera& camera,
-                                              bool antialias, const Ellipse<F>& gradient,
+                                              bool antialias, const EllipseGradient<F>& gradient,
                                               CameraGradient<F>& camera_gradient) {
   SplatGradient<F> out;
   const F one = F{} + 1.0f;
-  const Ellipse<F>& e = fwd.ellipse;
   F inverse_z = one / fwd.local.z;
-  const F scale[3] = {fwd.scale.x, fwd.scale.y, fwd.scale.z};
+  F p = fwd.ellipse.whiten[0], q = fwd.ellipse.whiten[1], r = fwd.ellipse.whiten[2];
+  F g_x = p * gradient.u, g_y = q * gradient.u + r * gradient.v;
+  out.opacity_logit = gradient.log_opacity * (one - fwd.opacity);
 
-  // Inverse of a symmetric matrix: dL/dC = -K (dL/dK) K.
-  F a = e.conic[0], b = e.conic[1], c = e.conic[2];
-  F ga = gradient.conic[0], gb = gradient.conic[1], gc = gradient.conic[2];
-  F g_xx = -(a * a * ga + a * b * gb + b * b * gc);
-  F g_yy = -(b * b * ga + b * c * gb + c * c * gc);
-  F g_xy = -(2.0f * a * b * ga + (a * c + b * b) * gb + 2.0f * b * c * gc);
-
-  out.opacity_logit = gradient.opacity * (one - fwd.opacity);
+  // With W the whitening and M the second moments, dL/dB = W^T M (W B).
+  Vec3<F> white0 = p * fwd.row0 + q * fwd.row1, white1 = r * fwd.row1;
+  Vec3<F> moved0 = gradient.uu * white0 + gradient.uv * white1, moved1 = gradient.uv * white0 + gradient.vv * white1;
+  Vec3<F> g_row0 = p * moved0, g_row1 = q * moved0 + r * moved1;
+  Vec3<F> g_log_scale{white0.x * moved0.x + white1.x * moved1.x, white0.y * moved0.y + white1.y * moved1.y,
+                      white0.z * moved0.z + white1.z * moved1.z};
   if (antialias) {
-    // log ratio = (log det_before - log det_after) / 2
-    F det_before = fwd.antialias * fwd.antialias * fwd.det;
-    F before = select(det_before > F{} + 1e-20f, 0.5f * gradient.opacity / vmax(det_before, F{} + 1e-20f), F{});
-    F after = -(0.5f * gradient.opacity / fwd.det);
-    F xx = fwd.cov[0] - DILATION, yy = fwd.cov[2] - DILATION;
-    g_xx = g_xx + before * yy + after * fwd.cov[2];
-    g_yy = g_yy + before * xx + after * fwd.cov[0];
-    g_xy = g_xy - 2.0f * (before + after) * fwd.cov[1];
+    // log of the ratio = (log det_before - log det) / 2, and d det_before = 2 area . d(row0 x row1).
+    F share = gradient.log_opacity / fwd.det;
+    F by_area = select(fwd.det_before > F{}, gradient.log_opacity / fwd.det_before, F{}) - share;
+    Vec3<F> a0 = by_area * cross(fwd.row1, fwd.area) + (-DILATION * share) * fwd.row0;
+    Vec3<F> a1 = by_area * cross(fwd.area, fwd.row0) + (-DILATION * share) * fwd.row1;
+    g_row0 = g_row0 + a0;
+    g_row1 = g_row1 + a1;
+    g_log_scale = {g_log_scale.x + a0.x * fwd.row0.x + a1.x * fwd.row1.x,
+                   g_log_scale.y + a0.y * fwd.row0.y + a1.y * fwd.row1.y,
+                   g_log_scale.z + a0.z * fwd.row0.z + a1.z * fwd.row1.z};
   }
+  out.log_scale = g_log_scale;
 
   // B = flat * scale, flat_0 = fx/z (axes_0 - jx axes_2).
   F fx_z = camera.focal[0] * inverse_z, fy_z = camera.focal[1] * inverse_z;
+  const F g_rows[2][3] = {{g_row0.x, g_row0.y, g_row0.z}, {g_row1.x, g_row1.y, g_row1.z}};
   Mat3<F> g_axes;
-  F g_scale[3], g_fx_z = F{}, g_fy_z = F{}, g_jx = F{}, g_jy = F{};
+  F g_fx_z = F{}, g_fy_z = F{}, g_jx = F{}, g_jy = F{};
   for (int k = 0; k < 3; ++k) {
-    F s = scale[k], b0 = fwd.flat[0][k] * s, b1 = fwd.flat[1][k] * s;
-    F gb0 = 2.0f * g_xx * b0 + g_xy * b1, gb1 = 2.0f * g_yy * b1 + g_xy * b0;
-    g_scale[k] = gb0 * b0 + gb1 * b1;  // already times scale: gradient of log_scale
-    F g0 = gb0 * s, g1 = gb1 * s;
+    F g0 = g_rows[0][k] * fwd.scale[k], g1 = g_rows[1][k] * fwd.scale[k];
     F m0 = fwd.axes.m[0][k], m1 = fwd.axes.m[1][k], m2 = fwd.axes.m[2][k];
     g_axes.m[0][k] = fx_z * g0;
     g_axes.m[1][k] = fy_z * g1;
@@ -237,36 +246,34 @@ SW_HD SplatGradient<F> project_splat_backward(const SplatInput<F>& in, const Pro
     g_jx = g_jx - fx_z * g0 * m2;
     g_jy = g_jy - fy_z * g1 * m2;
   }
-  out.log_scale = {g_scale[0], g_scale[1], g_scale[2]};
 
   F slope_x = fwd.local.x * inverse_z, slope_y = fwd.local.y * inverse_z;
   // A clamped slope depends on the image's edge (center, focal) instead of the splat.
   F edge_x = select(fwd.clamped_x, g_jx, F{}), edge_y = select(fwd.clamped_y, g_jy, F{});
-  F g_slope_x = gradient.x * camera.focal[0] + (g_jx - edge_x);
-  F g_slope_y = gradient.y * camera.focal[1] + (g_jy - edge_y);
+  F g_slope_x = g_x * camera.focal[0] + (g_jx - edge_x);
+  F g_slope_y = g_y * camera.focal[1] + (g_jy - edge_y);
   camera_gradient.focal[0] =
-      g_fx_z * inverse_z + gradient.x * slope_x - edge_x * fwd.jacobian_x / camera.focal[0];
+      g_fx_z * inverse_z + g_x * slope_x - edge_x * fwd.jacobian_x / camera.focal[0];
   camera_gradient.focal[1] =
-      g_fy_z * inverse_z + gradient.y * slope_y - edge_y * fwd.jacobian_y / camera.focal[1];
-  camera_gradient.center[0] = gradient.x - edge_x / camera.focal[0];
-  camera_gradient.center[1] = gradient.y - edge_y / camera.focal[1];
+      g_fy_z * inverse_z + g_y * slope_y - edge_y * fwd.jacobian_y / camera.focal[1];
+  camera_gradient.center[0] = g_x - edge_x / camera.focal[0];
+  camera_gradient.center[1] = g_y - edge_y / camera.focal[1];
   Vec3<F> g_local{g_slope_x * inverse_z, g_slope_y * inverse_z,
                   gradient.depth - inverse_z * (g_slope_x * slope_x + g_slope_y * slope_y + g_fx_z * fx_z +
                                                 g_fy_z * fy_z)};
 
-  // Camera: local = R mean + t, axes = R own.
+  // Camera: local = R offset, axes = R own.
   Mat3<F> rotation, own = to_matrix(fwd.rotation), g_own;
   for (int i = 0; i < 9; ++i) rotation.m[i / 3][i % 3] = F{} + camera.rotation[i];
   const F g_local_[3] = {g_local.x, g_local.y, g_local.z};
-  const F mean_[3] = {fwd.world_mean.x, fwd.world_mean.y, fwd.world_mean.z};
+  const F offset_[3] = {fwd.offset.x, fwd.offset.y, fwd.offset.z};
   for (int i = 0; i < 3; ++i)
     for (int j = 0; j < 3; ++j) {
-      camera_gradient.rotation.m[i][j] = g_local_[i] * mean_[j] + g_axes.m[i][0] * own.m[j][0] +
+      camera_gradient.rotation.m[i][j] = g_local_[i] * offset_[j] + g_axes.m[i][0] * own.m[j][0] +
                                          g_axes.m[i][1] * own.m[j][1] + g_axes.m[i][2] * own.m[j][2];
       g_own.m[i][j] = rotation.m[0][i] * g_axes.m[0][j] + rotation.m[1][i] * g_axes.m[1][j] +
                       rotation.m[2][i] * g_axes.m[2][j];
     }
-  camera_gradient.translation = g_local;
   Vec3<F> g_mean = apply_transposed(rotation, g_local);
 
   // Colour, and through the view direction back to the mean, the camera and the blended rotation.
@@ -282,9 +289,8 @@ SW_HD SplatGradient<F> project_splat_backward(const SplatInput<F>& in, const Pro
   Vec3<F> g_direction = sh_basis_backward(fwd.direction, in.sh_count, basis_weight);
   Quat<F> g_blend = conjugate(rotate_backward(conjugate(fwd.blend), fwd.ray, g_direction));
   Vec3<F> g_ray = rotate(fwd.blend, g_direction);
-  Vec3<F> g_offset = fwd.ray_inverse_length * (g_ray - dot(g_ray, fwd.ray) * fwd.ray);
-  g_mean = g_mean + g_offset;
-  camera_gradient.position = {-g_offset.x, -g_offset.y, -g_offset.z};
+  g_mean = g_mean + fwd.ray_inverse_length * (g_ray - dot(g_ray, fwd.ray) * fwd.ray);
+  camera_gradient.position = {-g_mean.x, -g_mean.y, -g_mean.z};
 
   // Rotation = blend * unit quaternion of the splat.
   Quat<F> g_rotation = to_matrix_backward(fwd.rotation, g_own);
@@ -296,12 +302,11 @@ SW_HD SplatGradient<F> project_splat_backward(const SplatInput<F>& in, const Pro
   g_blend = normalize_backward(fwd.blend, fwd.blend_inverse_norm, g_blend);
   out.mean = {F{}, F{}, F{}};
   for (int i = 0; i < in.frames; ++i) {
-    F weight = in.frame_weight[i];
-    F signed_weight = i == 0 ? weight : weight * frame_sign(in, i);
-    Vec3<F> g = weight * g_mean;
+    Vec3<F> g = in.frame_weight[i] * g_mean;
+    Quat<F> g_unit = in.frame_weight[i] * g_blend + rotate_backward(fwd.frame_quat[i], in.mean, g);
     out.frame_translation[i] = g;
-    out.frame_quat[i] = signed_weight * g_blend + rotate_backward(in.frame_quat[i], in.mean, g);
-    out.mean = out.mean + rotate(conjugate(in.frame_quat[i]), g);
+    out.frame_quat[i] = normalize_backward(fwd.frame_quat[i], fwd.frame_inverse_norm[i], g_unit);
+    out.mean = out.mean + rotate(conjugate(fwd.frame_quat[i]), g);
   }
   return out;
 }

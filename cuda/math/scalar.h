@@ -8,6 +8,10 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__AVX__) && !defined(__CUDACC__)
+#include <immintrin.h>
+#endif
+
 #ifdef __CUDACC__
 #define SW_HD __host__ __device__ __forceinline__
 #else
@@ -40,21 +44,20 @@ SW_HD Float16 vsqrt(Float16 a) {
   return root;
 }
 
-// Whether any lane of a mask is set. Two 32-bit masks fold into each 64-bit word, so eight ORs decide.
+// Whether any lane of a mask is set: the one thing for which vector extensions have no good word.
 SW_HD bool any(Int16 mask) {
-  typedef int64_t Long8 __attribute__((vector_size(64)));
-  typedef int64_t Long4 __attribute__((vector_size(32)));
-  typedef int64_t Long2 __attribute__((vector_size(16)));
-  Long8 wide = (Long8)mask;
-  Long4 low, high;
-  std::memcpy(&low, &wide, 32);
-  std::memcpy(&high, (const char*)&wide + 32, 32);
-  low |= high;
-  Long2 first, second;
-  std::memcpy(&first, &low, 16);
-  std::memcpy(&second, (const char*)&low + 16, 16);
-  first |= second;
-  return (first[0] | first[1]) != 0;
+#if defined(__AVX512F__)
+  return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0;
+#elif defined(__AVX__)
+  __m256i half[2];
+  std::memcpy(half, &mask, sizeof half);
+  __m256i both = (__m256i)((__v4du)half[0] | (__v4du)half[1]);
+  return !_mm256_testz_si256(both, both);
+#else
+  int64_t word[8];
+  std::memcpy(word, &mask, sizeof word);
+  return ((word[0] | word[1]) | (word[2] | word[3])) | ((word[4] | word[5]) | (word[6] | word[7]));
+#endif
 }
 
 SW_HD float sum(Float16 a) {

@@ -56,12 +56,15 @@ def rasterize(
     if camera.width * camera.height > MAX_PIXELS:
         raise InputError(f"rasterize: {camera.width}x{camera.height} px is too large; render it in parts.")
     _check_indices(splats, frames, skin)
+    if background is not None:
+        check_shape("rasterize", "background", background, (3,))
+    if sh_degree is not None and sh_degree < 0:
+        raise InputError(f"rasterize: sh_degree is {sh_degree}, expected 0 to 3.")
     count = splats.sh.shape[1] if sh_degree is None else min((sh_degree + 1) ** 2, splats.sh.shape[1])
 
     rows = camera_rows(camera)
     batch = torch.broadcast_shapes(frames.shape[:-2], rows.shape[:-1])
-    unit = torch.cat([frames[..., :3], pose.normalize_quat(frames[..., 3:])], dim=-1)
-    flat_frames = unit.float().expand(*batch, *unit.shape[-2:]).reshape(-1, *unit.shape[-2:]).contiguous()
+    flat_frames = frames.float().expand(*batch, *frames.shape[-2:]).reshape(-1, *frames.shape[-2:]).contiguous()
     flat_cameras = rows.float().expand(*batch, -1).reshape(-1, rows.shape[-1]).contiguous()
     if background is None:
         background = torch.zeros(3)
@@ -86,13 +89,12 @@ def rasterize(
 
 
 def camera_rows(camera: Camera) -> Tensor:
-    """[..., 19] what the kernels read of a camera: rotation, translation, position, focal, center."""
+    """[..., 16] what the kernels read of a camera: camera_from_world rotation, position, focal, center."""
     translation, quat = camera.world_from_camera[..., :3], camera.world_from_camera[..., 3:]
     camera_from_world = pose.conjugate_quat(pose.normalize_quat(quat))
     rotation = pose.quat_to_matrix(camera_from_world)
-    moved = -pose.rotate(camera_from_world, translation)
     rows = torch.broadcast_shapes(translation.shape[:-1], camera.focal.shape[:-1], camera.center.shape[:-1])
-    parts = [rotation.flatten(-2), moved, translation, camera.focal, camera.center]
+    parts = [rotation.flatten(-2), translation, camera.focal, camera.center]
     return torch.cat([part.expand(*rows, -1) for part in parts], dim=-1)
 
 
@@ -140,8 +142,8 @@ class RasterPass:
         Args:
             parameters: float32 contiguous tensors without gradient, by the names in PARAMETERS.
             body_ids: [N] int32.
-            frames: [F, 7] float32 with unit quaternions.
-            camera_row: [19] float32, a row of `camera_rows`.
+            frames: [F, 7] float32.
+            camera_row: [16] float32, a row of `camera_rows`.
             size: (width, height) px.
             background: [3] float32.
             skin: as in `rasterize`.
@@ -202,7 +204,7 @@ class RasterPass:
             image: [H, W, 3] gradient of the image.
             transmittance: [H, W] gradient of the transmittance.
             depth_sum: [H, W] gradient of the depth sum.
-            gradients: float32 tensors shaped like PARAMETERS, and float64 `frames` [F, 7] and `camera` [19]; what is
+            gradients: float32 tensors shaped like PARAMETERS, and float64 `frames` [F, 7] and `camera` [16]; what is
                 missing or None is not computed.
         """
         kernels = self._kernels
