@@ -7,7 +7,6 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pycolmap
 import torch
@@ -93,7 +92,7 @@ def load_colmap(folder: str | Path, config: CaptureConfig, *, progress: Progress
         notes=tuple(notes) + posed.notes,
     )
     height, width = images.shape[1:3]
-    return resize_posed(posed, config.output_size((width, height)))
+    return finish(resize_posed(posed, config.output_size((width, height))))
 
 
 def from_reconstruction(reconstruction: pycolmap.Reconstruction, clip: Clip, *, points_need: int = 3) -> PosedClip:
@@ -170,7 +169,7 @@ def write_colmap(posed: PosedClip, folder: str | Path, *, images: bool = True) -
         for name, image in zip(names, posed.clip.images, strict=True):
             target = folder / "images" / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(target), cv2.cvtColor(image.numpy(), cv2.COLOR_RGB2BGR))
+            pycolmap.Bitmap.from_array(np.ascontiguousarray(image.numpy())).write(str(target))
 
 
 def to_reconstruction(posed: PosedClip, names: list[str] | None = None) -> pycolmap.Reconstruction:
@@ -236,7 +235,7 @@ def _camera(image: pycolmap.Image, reconstruction: pycolmap.Reconstruction, size
     return resize(camera, size)
 
 
-def _points(reconstruction, frame_of, cameras, need):  # noqa: ANN001, ANN202
+def _points(reconstruction, frame_of, cameras, need):
     centers = np.array([c.world_from_camera[:3].tolist() for c in cameras]).reshape(-1, 3)
     forward = np.array([pose.quat_to_matrix(c.world_from_camera[3:])[:, 2].tolist() for c in cameras]).reshape(-1, 3)
     xyz, colors, tracks, errors, angles = [], [], [], [], []

@@ -26,10 +26,11 @@ class CaptureConfig:
         size: exact (width, height) px of the images returned; overrides `max_side`.
         sfm_max_side: longest side, px, at which features are found; more costs time and finds little.
         max_features: features kept in one frame.
-        peak_threshold: contrast below which a feature is dropped; half of COLMAP's, because small video frames
+        peak_threshold: contrast below which a feature is dropped; 0.6 of COLMAP's, because small video frames
             have few strong ones.
-        all_pairs_limit: up to this many frames every pair is matched; beyond, neighbours and a coarse loop set.
+        all_pairs_limit: up to this many frames every pair is matched; beyond, neighbours and likely returns.
         overlap: neighbours matched on each side when not all pairs are.
+        returns: further partners of each frame, the likeliest by a comparison of a few coarse features.
         min_registered: share of frames that must be placed; below, the capture is refused with the reason.
         good_registered: share below which the other mapper and further seeds are tried.
         seed_retries: extra seeds tried.
@@ -49,11 +50,12 @@ class CaptureConfig:
     held_out_every: int = 8
     max_side: int | None = 1600
     size: tuple[int, int] | None = None
-    sfm_max_side: int = 1600
-    max_features: int = 4096
-    peak_threshold: float = 0.0033
-    all_pairs_limit: int = 90
-    overlap: int = 10
+    sfm_max_side: int = 1280
+    max_features: int = 3000
+    peak_threshold: float = 0.004
+    all_pairs_limit: int = 40
+    overlap: int = 7
+    returns: int = 8
     min_registered: float = 0.6
     good_registered: float = 0.95
     seed_retries: int = 1

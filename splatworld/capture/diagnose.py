@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import pycolmap
 
-from splatworld.capture.config import CaptureConfig
+from splatworld.capture.config import CaptureConfig, fit_side
 from splatworld.core.checks import InputError
 from splatworld.core.clip import Clip, PosedClip
 
-_TURNING = (
+_BY_HOMOGRAPHY = (
     pycolmap.TwoViewGeometryConfiguration.PANORAMIC,
+    pycolmap.TwoViewGeometryConfiguration.PLANAR,
     pycolmap.TwoViewGeometryConfiguration.PLANAR_OR_PANORAMIC,
 )
+_TURNING_SHARE = 0.6
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Evidence:
         matches: median verified matches between neighbouring frames.
         linked: share of neighbouring frames that could be matched at all.
         kept: median share of a neighbour pair's raw matches that one rigid scene explains.
-        turning: share of matched pairs that a camera turning on the spot explains.
+        turning: share of matched pairs that a camera turning on the spot explains, with one focal length for all.
         blur: median edge width measure: variance of the Laplacian over the variance of the picture, at 640 px.
         brightness: median luma 0..255.
         flicker: 90th percentile of the relative brightness change between neighbours.
@@ -55,8 +58,8 @@ class Evidence:
             found.append(("the frames are blurred", "move more slowly, with more light, and keep the scene in focus"))
         if self.features < 250:
             found.append((f"too few features (a median of {self.features:.0f} a frame)",
-                          "bring texture into view, such as a patterned cloth or newspaper, and come closer"))  # fmt: skip
-        if self.turning > 0.6:
+                          "come closer and bring texture into view, such as a newspaper"))  # fmt: skip
+        if self.turning > _TURNING_SHARE:
             found.append(("there is no parallax: the camera turned on the spot or hardly moved",
                           "walk around the scene so that the phone itself travels"))  # fmt: skip
         if self.flicker > 0.25:
@@ -66,7 +69,7 @@ class Evidence:
                           "move more slowly and keep most of the scene in view"))  # fmt: skip
         if self.kept < 0.35 and self.linked >= 0.3:
             found.append(("much of what is seen moves by itself or looks alike everywhere",
-                          "film when nobody and nothing moves in view, and avoid mirrors, screens and glass"))  # fmt: skip
+                          "film while nothing moves in view, and avoid mirrors, screens and glass"))  # fmt: skip
         return found
 
     def warnings(self) -> tuple[str, ...]:
@@ -74,19 +77,21 @@ class Evidence:
         return tuple(f"Quality: {cause}; next time {advice}." for cause, advice in self.causes())
 
 
-def gather_evidence(database: pycolmap.Database, clip: Clip) -> Evidence:
+def gather_evidence(database: pycolmap.Database, clip: Clip, config: CaptureConfig) -> Evidence:
     """Measure frames and their matches after matching."""
     images = sorted(database.read_all_images(), key=lambda image: image.name)
     features = [database.num_keypoints_for_image(image.image_id) for image in images]
     inliers, kept = [], []
-    for a, b in zip(images[:-1], images[1:], strict=True):
+    for a, b in itertools.pairwise(images):
         raw = len(database.read_matches(a.image_id, b.image_id))
         pair = database.read_two_view_geometry(a.image_id, b.image_id)
         inliers.append(len(pair.inlier_matches))
         if raw >= 30:
             kept.append(len(pair.inlier_matches) / raw)
     _, pairs = database.read_two_view_geometries()
-    kinds = [pair.config for pair in pairs if len(pair.inlier_matches) >= 30]
+    strong = [pair for pair in pairs if len(pair.inlier_matches) >= 30]
+    height, width = clip.images.shape[1:3]
+    size = fit_side((width, height), config.sfm_max_side)
     grays = [_small_gray(image.numpy()) for image in clip.images]
     bright = np.array([gray.mean() for gray in grays])
     change = np.abs(np.diff(bright)) / np.maximum(bright[:-1], 8)
@@ -95,16 +100,27 @@ def gather_evidence(database: pycolmap.Database, clip: Clip) -> Evidence:
         matches=float(np.median(inliers)) if inliers else 0.0,
         linked=float(np.mean(np.array(inliers) >= 30)) if inliers else 0.0,
         kept=float(np.median(kept)) if kept else 0.0,
-        turning=float(np.mean([kind in _TURNING for kind in kinds])) if kinds else 0.0,
+        turning=_turning_share(strong, size),
         blur=float(np.median([_sharpness(gray) for gray in grays])),
         brightness=float(np.median(bright)),
         flicker=float(np.quantile(change, 0.9)) if len(change) else 0.0,
     )
 
 
-def check_placed(
-    posed: PosedClip | None, evidence: Evidence, count: int, config: CaptureConfig, *, name: str
-) -> None:
+def check_parallax(evidence: Evidence, *, name: str) -> None:
+    """Refuse a camera that only turned: mappers return a model for it, but its depths mean nothing.
+
+    Raises:
+        InputError: no parallax.
+    """
+    if evidence.turning > _TURNING_SHARE:
+        raise InputError(
+            f"{name}: there is no parallax: the camera turned on the spot ({100 * evidence.turning:.0f} % of the "
+            "matched pairs show no sideways travel); film again: walk around the scene so that the phone travels."
+        )
+
+
+def check_placed(posed: PosedClip | None, evidence: Evidence, count: int, config: CaptureConfig, *, name: str) -> None:
     """Refuse a capture that would make a bad world.
 
     Raises:
@@ -130,6 +146,24 @@ def check_placed(
     because = " and ".join(cause for cause, _ in causes[:2])
     advice = "; ".join(advice for _, advice in causes[:2])
     raise InputError(f"{name}: {problem}, because {because}; film again: {advice}.")
+
+
+def _turning_share(pairs: list[pycolmap.TwoViewGeometry], size: tuple[int, int]) -> float:
+    """Share of pairs whose homography is K R K^-1: all singular values of K^-1 H K equal, for the best common focal.
+
+    A flat scene seen from two places has a homography too, but a translation spreads its singular values by about
+    baseline over distance.
+    """
+    flat = [np.asarray(pair.H) for pair in pairs if pair.config in _BY_HOMOGRAPHY]
+    flat = [h for h in flat if np.isfinite(h).all() and abs(np.linalg.det(h)) > 1e-12]
+    if not flat:
+        return 0.0
+    shares = []
+    for focal in np.geomspace(0.5, 3, 25) * max(size):
+        k = np.array([[focal, 0, size[0] / 2], [0, focal, size[1] / 2], [0, 0, 1]])
+        values = np.linalg.svd(np.linalg.inv(k) @ np.stack(flat) @ k, compute_uv=False)
+        shares.append((values[:, 0] / values[:, 2] < 1.02).sum() / len(pairs))
+    return float(max(shares))
 
 
 def _small_gray(image: np.ndarray) -> np.ndarray:

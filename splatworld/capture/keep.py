@@ -1,10 +1,11 @@
-"""What a world keeps of its capture: the COLMAP model, which frames were held out, and small pictures."""
+"""What a world keeps of its capture: the COLMAP model, small pictures, and the frames that were held out."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from splatworld.capture.colmap import write_colmap
 from splatworld.capture.config import fit_side
@@ -19,9 +20,18 @@ QUALITY = 85
 def keep_capture(posed: PosedClip, folder: Path) -> None:
     """Write a world's `capture/` folder; the same clip gives the same bytes.
 
-    Holds what `write_colmap` writes, without images, and `thumbnails/NAME.jpg` of every placed frame.
+    Holds what `write_colmap` writes, without images, `thumbnails/NAME.jpg` of every placed frame, and lossless
+    `held_out/NAME.png` of those held out, so that a world can be scored again; alpha is 0 where a mask ignores a pixel.
     """
     write_colmap(posed, folder, images=False)
+    clip = posed.clip
+    for frame in clip.held_out.nonzero().flatten().tolist():
+        picture = clip.images[frame].numpy()[..., ::-1]
+        if clip.masks is not None:
+            picture = np.dstack([picture, clip.masks[frame].numpy().astype(np.uint8) * 255])
+        file = folder / "held_out" / held_out_name(clip.names[frame])
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
     for name, image in zip(posed.clip.names, posed.clip.images, strict=True):
         picture = image.numpy()
         size = fit_side((picture.shape[1], picture.shape[0]), THUMBNAIL_SIDE)
@@ -33,5 +43,14 @@ def keep_capture(posed: PosedClip, folder: Path) -> None:
 
 def thumbnail_name(name: str) -> str:
     """A frame's thumbnail in `capture/thumbnails`: its name with folders folded in."""
+    return _flat_name(name, ".jpg")
+
+
+def held_out_name(name: str) -> str:
+    """A held-out frame's picture in `capture/held_out`."""
+    return _flat_name(name, ".png")
+
+
+def _flat_name(name: str, suffix: str) -> str:
     flat = name.replace("/", "_").lstrip("._")
-    return flat if flat.endswith(".jpg") else flat + ".jpg"
+    return flat if flat.endswith(suffix) else flat + suffix

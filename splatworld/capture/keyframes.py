@@ -1,4 +1,4 @@
-"""Choose frames of a video: held-out ones at fixed times, keyframes by how far the picture moved and how sharp it is."""
+"""Choose frames of a video: held-out ones at fixed times, keyframes by how far the picture moved and its sharpness."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from splatworld.capture.config import CaptureConfig
 from splatworld.capture.motion import Motion
 from splatworld.core.checks import InputError
 
-_MIN_STEP = 0.012  # image widths; keyframes closer than this show the same picture
+_MIN_STEP = 0.004  # image widths; keyframes closer than this show the same picture
 _MAX_STEP = 0.10  # beyond, neighbours share too little to be matched reliably
 _EXTRA = 1.5  # a fast video may have this many times more keyframes than its length asks for
-_LEAST_PATH = 0.05  # image widths over the whole video; below, nothing can be triangulated
+_LEAST_PATH = 0.04  # image widths over the whole video; below, nothing can be triangulated
 
 FILM_BETTER = (
     "film again: walk slowly around the scene for 20 to 40 s, keep it in view, and let the phone travel sideways "
@@ -82,7 +82,7 @@ def check_watchable(motion: Motion, *, name: str) -> None:
         )
     fixed = motion.fixed[np.isfinite(motion.fixed)]
     path = motion.path[-1]
-    if path < _LEAST_PATH or (len(fixed) and np.median(fixed) > 0.12 and np.quantile(fixed, 0.1) > 0.06):
+    if path < _LEAST_PATH or (len(fixed) and np.median(fixed) > 0.12 and np.quantile(fixed, 0.1) > 0.03):
         raise InputError(
             f"{name}: the camera stands still (the background does not move over {motion.time[-1]:.1f} s), so nothing "
             f"can be measured in depth; {FILM_BETTER}."
@@ -118,7 +118,7 @@ def _keyframe_rows(motion: Motion, held: np.ndarray, config: CaptureConfig) -> l
 
 def _quality(motion: Motion) -> np.ndarray:
     """[N] log sharpness against the neighbourhood (so that plain walls are not punished), less a term for speed."""
-    half = max(3, int(round(len(motion) / max(motion.time[-1], 1e-3) * 0.75)))
+    half = max(3, round(len(motion) / max(motion.time[-1], 1e-3) * 0.75))
     padded = np.pad(motion.sharpness, half, mode="reflect" if len(motion) > half else "edge")
     around = np.median(np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1), axis=1)
     sharp = np.log((motion.sharpness + 1e-3) / (around + 1e-3))

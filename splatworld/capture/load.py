@@ -112,9 +112,7 @@ def _place_folder(folder: Path, config: CaptureConfig, progress: Progress | None
     every = list_images(folder)
     left = [f.name for i, f in enumerate(every) if f.name not in clip.names and _is_held(i, config)]
     if left:  # of another shape: a held-out frame is never dropped, it scores 0
-        posed = replace(
-            posed, unplaced=(*posed.unplaced, *left), unplaced_held_out=posed.unplaced_held_out + len(left)
-        )
+        posed = replace(posed, unplaced=(*posed.unplaced, *left), unplaced_held_out=posed.unplaced_held_out + len(left))
     return posed
 
 

@@ -109,11 +109,13 @@ class _Tracker:
         width = float(gray.shape[1])
         step = 0.0
         if self.previous is not None and len(self.now):
-            moved, good = _flow(self.previous, gray, self.now)
+            after, good = _flow(self.previous, gray, self.now)
             if good.any():
-                step = float(np.median(np.linalg.norm(moved - self.now, axis=1)[good])) / width
-            self.start, self.now = self.start[good], moved[good]
-        reach = float(np.median(np.linalg.norm(self.now - self.start, axis=1))) / width if len(self.now) else 0.0
+                step = float(np.median(np.linalg.norm(after - self.now, axis=1)[good])) / width
+            self.start, self.now = self.start[good], after[good]
+        # A camera that circles an object keeps the middle of the picture in place: the upper quartile still moves.
+        moved = np.linalg.norm(self.now - self.start, axis=1)
+        reach = float(np.quantile(moved, 0.75)) / width if len(moved) else 0.0
         self.path = max(self.path, self.base + reach)
         lost = len(self.now) < 0.5 * max(self.started, 1)
         if self.previous is None or reach > _RENEW_AT or lost:

@@ -54,6 +54,7 @@ def load_nerfstudio(path: str | Path, config: CaptureConfig, *, progress: Progre
     frames = [frame for frame, _ in existing]
     files = [file for _, file in existing]
     poses = [_pose(path, frame) for frame in frames]
+    config = _scaled_to_output(config)
     images, kept, usual = read_frames(files, longest=config.working_side(), orient=False, progress=progress)
     held = held_out_every(len(files), config.held_out_every)
     size = (images.shape[2], images.shape[1])
@@ -80,6 +81,12 @@ def load_nerfstudio(path: str | Path, config: CaptureConfig, *, progress: Progre
         metrics={**posed.metrics, "missing_images": float(len(listed) - len(existing))},
     )
     return finish(resize_posed(posed, config.output_size(size)))
+
+
+def _scaled_to_output(config: CaptureConfig) -> CaptureConfig:
+    """Features no finer than twice the images asked for: the poses are known, the points only seed splats."""
+    wanted = max(config.size) if config.size is not None else config.max_side
+    return config if wanted is None else replace(config, sfm_max_side=min(config.sfm_max_side, 2 * wanted))
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -15,8 +15,9 @@ import pycolmap
 
 from splatworld.capture.colmap import finish, from_reconstruction
 from splatworld.capture.config import CaptureConfig, Progress, fit_side, silent
-from splatworld.capture.diagnose import check_placed, gather_evidence
+from splatworld.capture.diagnose import check_parallax, check_placed, gather_evidence
 from splatworld.capture.images import shrink
+from splatworld.capture.matching import extract_features, frame_name, match_frames
 from splatworld.capture.orient import normalize
 from splatworld.capture.resample import resize_posed
 from splatworld.core.clip import Clip, PosedClip
@@ -48,7 +49,8 @@ def find_cameras(clip: Clip, config: CaptureConfig, *, name: str, progress: Prog
         extract_features(folder, config, progress, single_camera=True)
         match_frames(folder, len(clip), config, progress)
         with pycolmap.Database.open(folder / "database.db") as database:
-            evidence = gather_evidence(database, clip)
+            evidence = gather_evidence(database, clip, config)
+        check_parallax(evidence, name=name)
         model, tried = _map(folder, len(clip), config, progress)
         if model is None:
             check_placed(None, evidence, len(clip), config, name=name)
@@ -71,81 +73,20 @@ def find_cameras(clip: Clip, config: CaptureConfig, *, name: str, progress: Prog
 
 
 def write_frames(clip: Clip, folder: Path, longest: int) -> None:
-    """Write frames as `00000.png`, ..., shrunk to `longest` px, where pycolmap can read them."""
+    """Write frames as `00000.ppm`, ..., shrunk to `longest` px, where pycolmap can read them.
+
+    PPM needs no library: OpenCV's PNG writer aborts the process when pycolmap was imported before it, since their
+    copies of zlib meet.
+    """
     folder.mkdir(parents=True)
     size = fit_side((clip.images.shape[2], clip.images.shape[1]), longest)
     for frame, image in enumerate(clip.images):
         picture = cv2.cvtColor(shrink(image.numpy(), size), cv2.COLOR_RGB2BGR)
-        cv2.imwrite(str(folder / frame_name(frame)), picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        cv2.imwrite(str(folder / frame_name(frame)), picture)
         if clip.masks is not None:
             mask = cv2.resize(clip.masks[frame].numpy().astype(np.uint8) * 255, size, interpolation=cv2.INTER_NEAREST)
             (folder.parent / "masks").mkdir(exist_ok=True)
-            cv2.imwrite(str(folder.parent / "masks" / (frame_name(frame) + ".png")), mask)
-
-
-def frame_name(frame: int) -> str:
-    """File name of a frame while cameras are found; sorts in time order."""
-    return f"{frame:05d}.png"
-
-
-def extract_features(folder: Path, config: CaptureConfig, progress: Progress, *, single_camera: bool) -> None:
-    """Find SIFT features in `folder/images` and store them in `folder/database.db`."""
-    progress("find features", 0, 1)
-    options = pycolmap.FeatureExtractionOptions()
-    options.use_gpu = False
-    options.num_threads = config.worker_threads
-    options.sift.max_num_features = config.max_features
-    options.sift.peak_threshold = config.peak_threshold
-    reader = pycolmap.ImageReaderOptions()
-    if (folder / "masks").is_dir():
-        reader.mask_path = str(folder / "masks")
-    pycolmap.extract_features(
-        folder / "database.db",
-        folder / "images",
-        camera_mode=pycolmap.CameraMode.SINGLE if single_camera else pycolmap.CameraMode.PER_IMAGE,
-        reader_options=reader,
-        extraction_options=options,
-        device=pycolmap.Device.cpu,
-    )
-    progress("find features", 1, 1)
-
-
-def match_frames(folder: Path, count: int, config: CaptureConfig, progress: Progress) -> None:
-    """Match and verify pairs: all of them up to `all_pairs_limit` frames, else neighbours and a coarse loop set."""
-    progress("match frames", 0, 1)
-    pairs = frame_pairs(count, config)
-    listing = folder / "pairs.txt"
-    listing.write_text("".join(f"{frame_name(a)} {frame_name(b)}\n" for a, b in pairs))
-    matching = pycolmap.FeatureMatchingOptions()
-    matching.use_gpu = False
-    matching.num_threads = config.mapping_threads
-    pairing = pycolmap.ImportedPairingOptions()
-    pairing.match_list_path = listing
-    verification = pycolmap.TwoViewGeometryOptions()
-    verification.ransac.random_seed = config.seed
-    pycolmap.set_random_seed(config.seed)
-    pycolmap.match_image_pairs(
-        folder / "database.db",
-        matching_options=matching,
-        pairing_options=pairing,
-        verification_options=verification,
-        device=pycolmap.Device.cpu,
-    )
-    progress("match frames", 1, 1)
-
-
-def frame_pairs(count: int, config: CaptureConfig) -> list[tuple[int, int]]:
-    """Pairs (a < b) to match."""
-    if count <= config.all_pairs_limit:
-        return [(a, b) for a in range(count) for b in range(a + 1, count)]
-    pairs = {(a, b) for a in range(count) for b in range(a + 1, min(a + config.overlap, count - 1) + 1)}
-    reach = config.overlap * 2
-    while reach < count:  # ever longer jumps hold slow returns together
-        pairs |= {(a, a + reach) for a in range(count - reach)}
-        reach *= 2
-    coarse = np.unique(np.linspace(0, count - 1, config.all_pairs_limit * 2 // 3).round().astype(int)).tolist()
-    pairs |= {(a, b) for i, a in enumerate(coarse) for b in coarse[i + 1 :]}
-    return sorted(pairs)
+            pycolmap.Bitmap.from_array(mask).write(str(folder.parent / "masks" / (frame_name(frame) + ".png")))
 
 
 def _map(
@@ -181,6 +122,8 @@ def _map_globally(folder: Path, config: CaptureConfig, seed: int) -> pycolmap.Re
     options = pycolmap.GlobalPipelineOptions()
     options.num_threads = options.mapper.num_threads = config.mapping_threads
     options.random_seed = options.mapper.random_seed = seed
+    options.mapper.rotation_averaging.random_seed = options.mapper.global_positioning.random_seed = seed
+    options.mapper.retriangulation.random_seed = seed
     pycolmap.set_random_seed(seed)
     try:
         pycolmap.calibrate_view_graph(database, calibration)
@@ -194,7 +137,7 @@ def _map_incrementally(folder: Path, config: CaptureConfig, seed: int) -> pycolm
     output.mkdir(exist_ok=True)
     options = pycolmap.IncrementalPipelineOptions()
     options.num_threads = config.mapping_threads
-    options.random_seed = seed
+    options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = seed
     options.min_model_size = 3
     options.max_focal_length_ratio = 5
     options.min_focal_length_ratio = 0.2
@@ -230,7 +173,11 @@ def adjust(model: pycolmap.Reconstruction, config: CaptureConfig, *, refine_intr
     options.ceres.solver_options.num_threads = config.mapping_threads
     options.ceres.solver_options.max_num_iterations = 50
     options.ceres.solver_options.function_tolerance = 1e-6
-    pycolmap.bundle_adjustment(model, options)
+    config_all = pycolmap.BundleAdjustmentConfig()
+    for image in sorted(model.reg_image_ids()):
+        config_all.add_image(image)
+    config_all.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    pycolmap.create_default_bundle_adjuster(options, config_all, model).solve()
     model.update_point_3d_errors()
 
 

@@ -11,7 +11,8 @@ import torch
 
 from splatworld.capture.colmap import camera_params, from_reconstruction, rigid
 from splatworld.capture.config import CaptureConfig, Progress, fit_side, silent
-from splatworld.capture.sfm import adjust, extract_features, frame_name, match_frames, quiet, write_frames
+from splatworld.capture.matching import extract_features, match_frames
+from splatworld.capture.sfm import adjust, quiet, write_frames
 from splatworld.core import pose
 from splatworld.core.camera import Camera, resize
 from splatworld.core.clip import Clip, PosedClip

@@ -150,7 +150,9 @@ def decode(path: str | Path, threads: int = 0) -> Iterator[Frame]:
         raise FormatError(f"{path}: the video is damaged, {index} frames could be decoded; {_REEXPORT}.")
 
 
-def decode_chosen(path: str | Path, indices: Iterable[int], longest: int | None, threads: int = 0) -> Iterator[np.ndarray]:
+def decode_chosen(
+    path: str | Path, indices: Iterable[int], longest: int | None, threads: int = 0
+) -> Iterator[np.ndarray]:
     """Yield the frames of these indices, ascending, as [h, w, 3] uint8 sRGB."""
     wanted = set(indices)
     last = max(wanted, default=-1)

@@ -1,0 +1,128 @@
+"""Features of frames and matches between them, kept in a COLMAP database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+
+from splatworld.capture.config import CaptureConfig, Progress
+
+_COARSE = 300  # features of the largest scale compared to guess which frames show the same place
+
+
+def frame_name(frame: int) -> str:
+    """File name of a frame while cameras are found; sorts in time order."""
+    return f"{frame:05d}.ppm"
+
+
+def extract_features(folder: Path, config: CaptureConfig, progress: Progress, *, single_camera: bool) -> None:
+    """Find SIFT features in `folder/images` and store them in `folder/database.db`."""
+    progress("find features", 0, 1)
+    options = pycolmap.FeatureExtractionOptions()
+    options.use_gpu = False
+    options.num_threads = config.worker_threads
+    options.sift.max_num_features = config.max_features
+    options.sift.peak_threshold = config.peak_threshold
+    reader = pycolmap.ImageReaderOptions()
+    if (folder / "masks").is_dir():
+        reader.mask_path = str(folder / "masks")
+    mode = pycolmap.CameraMode.SINGLE if single_camera else pycolmap.CameraMode.PER_IMAGE
+    # Images are listed first: extraction in threads would number them in the order they finish.
+    pycolmap.Database.open(folder / "database.db").close()
+    pycolmap.import_images(folder / "database.db", folder / "images", camera_mode=mode, options=reader)
+    pycolmap.extract_features(
+        folder / "database.db",
+        folder / "images",
+        camera_mode=mode,
+        reader_options=reader,
+        extraction_options=options,
+        device=pycolmap.Device.cpu,
+    )
+    progress("find features", 1, 1)
+
+
+def match_frames(folder: Path, count: int, config: CaptureConfig, progress: Progress) -> None:
+    """Match and verify pairs: all of them up to `all_pairs_limit` frames, else neighbours and likely returns."""
+    progress("match frames", 0, 1)
+    listing = folder / "pairs.txt"
+    listing.write_text("".join(f"{frame_name(a)} {frame_name(b)}\n" for a, b in _pairs(folder, count, config)))
+    matching = pycolmap.FeatureMatchingOptions()
+    matching.use_gpu = False
+    matching.num_threads = config.mapping_threads
+    pairing = pycolmap.ImportedPairingOptions()
+    pairing.match_list_path = listing
+    verification = pycolmap.TwoViewGeometryOptions()
+    verification.ransac.random_seed = config.seed
+    pycolmap.set_random_seed(config.seed)
+    pycolmap.match_image_pairs(
+        folder / "database.db",
+        matching_options=matching,
+        pairing_options=pairing,
+        verification_options=verification,
+        device=pycolmap.Device.cpu,
+    )
+    progress("match frames", 1, 1)
+
+
+def choose_pairs(coarse: list[np.ndarray], config: CaptureConfig) -> list[tuple[int, int]]:
+    """Neighbours in time, and for each frame the `config.returns` others that share most coarse features.
+
+    Args:
+        coarse: one [k, 128] float32 array of unit descriptors a frame, in time order.
+        config: `all_pairs_limit`, `overlap`, `returns`.
+
+    Returns:
+        Sorted pairs (a < b).
+    """
+    count = len(coarse)
+    if count <= config.all_pairs_limit:
+        return [(a, b) for a in range(count) for b in range(a + 1, count)]
+    pairs = {(a, b) for a in range(count) for b in range(a + 1, min(a + config.overlap, count - 1) + 1)}
+    shared = np.zeros((count, count), int)
+    for a in range(count):
+        # Long videos are compared at every other, third, ... frame: the work stays below some 50,000 pairs.
+        for b in range(a + config.overlap + 1, count, max(1, count // 300)):
+            shared[a, b] = shared[b, a] = _shared(coarse[a], coarse[b])
+    for a in range(count):
+        likely = np.argsort(-shared[a], kind="stable")[: config.returns]
+        pairs |= {(min(a, int(b)), max(a, int(b))) for b in likely if shared[a, b] >= 4}
+    return sorted(pairs)
+
+
+def _pairs(folder: Path, count: int, config: CaptureConfig) -> list[tuple[int, int]]:
+    coarse = [np.zeros((0, 128), np.float32)] * count
+    if count > config.all_pairs_limit:
+        with pycolmap.Database.open(folder / "database.db") as database:
+            for image in database.read_all_images():
+                keypoints = database.read_keypoints(image.image_id)
+                descriptors = np.asarray(database.read_descriptors(image.image_id).data).astype(np.float32)
+                order = np.argsort(-_scales(keypoints), kind="stable")[:_COARSE]
+                chosen = descriptors[order]
+                chosen /= np.maximum(np.linalg.norm(chosen, axis=1, keepdims=True), 1e-6)
+                coarse[int(Path(image.name).stem)] = chosen
+    return choose_pairs(coarse, config)
+
+
+def _scales(keypoints: np.ndarray) -> np.ndarray:
+    """[k] px, from COLMAP's rows x, y, a11, a12, a21, a22."""
+    keypoints = np.asarray(keypoints)
+    if not len(keypoints):
+        return np.zeros(0)
+    return keypoints[:, 2] if keypoints.shape[1] == 4 else np.hypot(keypoints[:, 2], keypoints[:, 4])
+
+
+def _shared(a: np.ndarray, b: np.ndarray) -> int:
+    """Mutual nearest neighbours that pass the ratio test."""
+    if len(a) < 2 or len(b) < 2:
+        return 0
+    cosine = a @ b.T
+    best = cosine.argmax(axis=1)
+    rows = np.arange(len(a))
+    mutual = cosine.argmax(axis=0)[best] == rows
+    top = cosine[rows, best]
+    cosine[rows, best] = -1
+    second = cosine.max(axis=1)
+    distinct = (1 - top) < 0.8**2 * (1 - second)
+    return int((mutual & distinct).sum())
