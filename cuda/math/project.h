@@ -158,8 +158,14 @@ SW_HD Projection<F> project_splat(const SplatInput<F>& in, const Camera& camera,
   out.row0 = {row0[0], row0[1], row0[2]};
   out.row1 = {row1[0], row1[1], row1[2]};
   F xx = dot(out.row0, out.row0), xy = dot(out.row0, out.row1), yy = dot(out.row1, out.row1);
-  // det(B B^T) is the squared area the rows span (Cauchy-Binet): sums of squares, where xx yy - xy^2 would cancel.
-  out.area = cross(out.row0, out.row1);
+  // det(B B^T) is the squared area the rows span (Cauchy-Binet): sums of squares, where xx yy - xy^2 would cancel. Their
+  // cross product is written with the rotation's orthogonality, (a0 - jx a2) x (a1 - jy a2) = a2 + jx a0 + jy a1, for
+  // the same reason.
+  F area[3], unit_area = camera.focal[0] * camera.focal[1] * inverse_z * inverse_z;
+  for (int k = 0; k < 3; ++k)
+    area[k] = unit_area * out.scale[(k + 1) % 3] * out.scale[(k + 2) % 3] *
+              (out.axes.m[2][k] + out.jacobian_x * out.axes.m[0][k] + out.jacobian_y * out.axes.m[1][k]);
+  out.area = {area[0], area[1], area[2]};
   out.det_before = dot(out.area, out.area);
   out.det = out.det_before + DILATION * (xx + yy) + DILATION * DILATION;
   F dilated_yy = yy + DILATION;
@@ -210,8 +216,10 @@ SW_HD SplatGradient<F> project_splat_backward(const SplatInput<F>& in, const Pro
   F g_x = p * gradient.u, g_y = q * gradient.u + r * gradient.v;
   out.opacity_logit = gradient.log_opacity * (one - fwd.opacity);
 
-  // With W the whitening and M the second moments, dL/dB = W^T M (W B).
-  Vec3<F> white0 = p * fwd.row0 + q * fwd.row1, white1 = r * fwd.row1;
+  // With W the whitening and M the second moments, dL/dB = W^T M (W B). The first row of W B, p row0 + q row1, is all
+  // cancellation for a needle; row1 x area is what is left of it.
+  Vec3<F> white0 = (DILATION * p * r * r) * fwd.row0 + (p * r * r) * cross(fwd.row1, fwd.area);
+  Vec3<F> white1 = r * fwd.row1;
   Vec3<F> moved0 = gradient.uu * white0 + gradient.uv * white1, moved1 = gradient.uv * white0 + gradient.vv * white1;
   Vec3<F> g_row0 = p * moved0, g_row1 = q * moved0 + r * moved1;
   Vec3<F> g_log_scale{white0.x * moved0.x + white1.x * moved1.x, white0.y * moved0.y + white1.y * moved1.y,
