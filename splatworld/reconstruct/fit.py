@@ -1,0 +1,185 @@
+"""Frames with known cameras to a world."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from splatworld import native
+from splatworld.core import pose
+from splatworld.core.camera import Camera, resize
+from splatworld.core.checks import InputError
+from splatworld.core.clip import PosedClip
+from splatworld.core.world import World
+from splatworld.reconstruct import densify
+from splatworld.reconstruct.config import FitConfig, Progress
+from splatworld.reconstruct.exposure import Exposures
+from splatworld.reconstruct.parameters import Parameters
+from splatworld.reconstruct.score import score
+from splatworld.reconstruct.seed import seed_splats
+from splatworld.render.ops import RasterPass, camera_rows
+
+
+def fit(
+    posed: PosedClip,
+    config: FitConfig | None = None,
+    *,
+    progress: Progress | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> World:
+    """Fit splats to the training frames of a clip.
+
+    Args:
+        posed: undistorted frames; `clip.held_out` ones take no part, they are scored afterwards.
+        config: see `FitConfig`.
+        progress: `progress("fit", done, total)`.
+        stop: asked every step; True ends the fit with what there is.
+
+    Returns:
+        A world whose splats all belong to the static background, lengths in capture units; `metrics` holds the
+        held-out scores. The same clip and config give the same bytes, for any number of threads.
+
+    Raises:
+        InputError: distorted cameras, no training frames, or too few points.
+    """
+    config = config or FitConfig()
+    if any(camera.is_distorted for camera in posed.cameras):
+        raise InputError("fit: the frames are distorted; pass them through capture.undistort first.")
+    if bool(posed.clip.held_out.all()):
+        raise InputError("fit: every frame is held out; at least one must be left to learn from.")
+    threads, torch_threads = native.get_threads(), torch.get_num_threads()
+    try:
+        if config.threads:
+            native.set_threads(config.threads)
+        # The kernels take the cores; torch's small sums must not depend on how many there are.
+        torch.set_num_threads(1)
+        fitting = _Fit(posed, config)
+        for step in range(config.iterations):
+            if stop is not None and stop():
+                break
+            fitting.advance(step)
+            if progress is not None:
+                progress("fit", step + 1, config.iterations)
+        return fitting.world(progress)
+    finally:
+        native.set_threads(threads)
+        torch.set_num_threads(torch_threads)
+
+
+class _Fit:
+    """One fit in progress."""
+
+    def __init__(self, posed: PosedClip, config: FitConfig) -> None:
+        self.posed, self.config = posed, config
+        self.train = torch.nonzero(~posed.clip.held_out).squeeze(-1).tolist()
+        self.parameters = Parameters(seed_splats(posed, config), config)
+        self.seeds = len(self.parameters)
+        self.exposures = Exposures(len(self.train), config.exposures_rate)
+        self.views = [_View(posed, frame) for frame in self.train]
+        centers = torch.stack([posed.cameras[frame].world_from_camera[:3] for frame in self.train]).double()
+        self.extent = 1.1 * float((centers - centers.mean(dim=0)).norm(dim=-1).max())
+        self.frame_table = pose.identity(1)
+        self.order: list[int] = []
+
+    def advance(self, step: int) -> None:
+        config, parameters = self.config, self.parameters
+        done = step / config.iterations
+        rate = config.means_rate * self.extent * config.final_rate**done
+        if not self.order:
+            generator = np.random.Generator(np.random.Philox(key=[config.seed, (step << 8) + 3]))
+            self.order = generator.permutation(len(self.train)).tolist()
+        frame = self.order.pop()
+        gradients = self._gradients(frame, step)
+        parameters.step(gradients, rate)
+        densify.wander(parameters, rate, config, step)
+        if (step + 1) % config.relocate_every == 0 and config.grow_from <= done <= config.relocate_until:
+            densify.relocate(parameters, config, step)
+            grown = min((done - config.grow_from) / (config.grow_until - config.grow_from), 1.0)
+            densify.grow(parameters, round(self.seeds * (config.splats / self.seeds) ** grown), config, step)
+
+    def _gradients(self, frame: int, step: int) -> dict[str, Tensor]:
+        """Of the loss of one training frame by every parameter; steps that frame's exposure on the way."""
+        config, values = self.config, self.parameters.values
+        target, mask, row, size = self.views[frame].at(self._shrink(step / config.iterations))
+        degree = min(config.sh_degree, int(10 * step / config.iterations))
+        background = torch.zeros(3)
+        if config.random_background:
+            generator = np.random.Generator(np.random.Philox(key=[config.seed, (step << 8) + 4]))
+            background = torch.from_numpy(generator.random(3, dtype=np.float32))
+        body_ids = torch.zeros(len(self.parameters), dtype=torch.int32)
+        one = RasterPass(
+            values, body_ids, self.frame_table, row, size, background, sh_count=(degree + 1) ** 2
+        )
+        gain = self.exposures.gain(frame)
+        exposed = one.image * gain
+        by_exposed = _loss_gradient(exposed, target, mask, config.ssim_weight)
+        self.exposures.step(frame, (by_exposed * exposed).sum(dim=(0, 1)))
+        gradients: dict[str, Tensor | None] = {name: torch.zeros_like(value) for name, value in values.items()}
+        flat = torch.zeros_like(one.transmittance)
+        one.backward(by_exposed * gain, flat, flat, gradients)
+        opacity = values["opacity_logits"].sigmoid()
+        count = len(self.parameters)
+        gradients["opacity_logits"] += config.opacity_cost / count * opacity * (1 - opacity)
+        gradients["log_scales"] += config.scale_cost / self.extent / (3 * count) * values["log_scales"].exp()
+        return gradients
+
+    def _shrink(self, done: float) -> int:
+        if done >= self.config.coarse_until:
+            return 1
+        return 2 if done >= self.config.coarse_until / 2 else 4
+
+    def world(self, progress: Progress | None) -> World:
+        posed = self.posed
+        world = World(
+            splats=self.parameters.splats(),
+            cameras=dict(zip(posed.clip.names, posed.cameras, strict=True)),
+            metrics={"splats": len(self.parameters), "iterations": self.config.iterations, **posed.metrics},
+        )
+        times = posed.clip.times[self.train]
+        return score(world, posed, self.exposures.log_gains, times, progress=progress)
+
+
+class _View:
+    """A training frame at each size the fit uses, made when first asked for."""
+
+    def __init__(self, posed: PosedClip, frame: int) -> None:
+        self._image = posed.clip.images[frame].numpy()
+        self._mask = None if posed.clip.masks is None else posed.clip.masks[frame].numpy()
+        self._camera = posed.cameras[frame]
+        self._sizes: dict[int, tuple[Tensor, Tensor | None, Tensor, tuple[int, int]]] = {}
+
+    def at(self, shrink: int) -> tuple[Tensor, Tensor | None, Tensor, tuple[int, int]]:
+        """Target [H, W, 3] u8, mask [H, W] u8 or None, camera row, size."""
+        if shrink not in self._sizes:
+            # Coarse copies are dropped once the fit has moved on to finer ones.
+            self._sizes = {shrink: self._make(shrink)}
+        return self._sizes[shrink]
+
+    def _make(self, shrink: int) -> tuple[Tensor, Tensor | None, Tensor, tuple[int, int]]:
+        width, height = self._camera.size
+        size = (max(math.ceil(width / shrink), 1), max(math.ceil(height / shrink), 1))
+        image, mask = self._image, self._mask
+        if shrink > 1:
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+            if mask is not None:  # a coarse pixel counts only where every fine pixel does
+                mask = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.999
+        camera: Camera = resize(self._camera, size)
+        target = torch.from_numpy(np.ascontiguousarray(image))
+        used = None if mask is None else torch.from_numpy(np.ascontiguousarray(mask).astype(np.uint8))
+        return target, used, camera_rows(camera).float().contiguous(), size
+
+
+def _loss_gradient(image: Tensor, target: Tensor, mask: Tensor | None, ssim_weight: float) -> Tensor:
+    kernels = native.load()
+    height, width = image.shape[:2]
+    gradient = torch.empty_like(image)
+    kernels.l1_ssim(
+        image, target, mask, ssim_weight,
+        torch.empty(kernels.LOSS_PLANES, height, width), torch.empty(height, 2, dtype=torch.float64), gradient,
+    )  # fmt: skip
+    return gradient
