@@ -158,12 +158,14 @@ def _turning_share(pairs: list[pycolmap.TwoViewGeometry], size: tuple[int, int])
     flat = [h for h in flat if np.isfinite(h).all() and abs(np.linalg.det(h)) > 1e-12]
     if not flat:
         return 0.0
+    share_flat = len(flat) / len(pairs)
+    flat = flat[:: max(1, len(flat) // 200)]
     shares = []
-    for focal in np.geomspace(0.5, 3, 25) * max(size):
+    for focal in np.geomspace(0.5, 3, 200) * max(size):
         k = np.array([[focal, 0, size[0] / 2], [0, focal, size[1] / 2], [0, 0, 1]])
         values = np.linalg.svd(np.linalg.inv(k) @ np.stack(flat) @ k, compute_uv=False)
-        shares.append((values[:, 0] / values[:, 2] < 1.02).sum() / len(pairs))
-    return float(max(shares))
+        shares.append((values[:, 0] / values[:, 2] < 1.015).mean())
+    return float(max(shares)) * share_flat
 
 
 def _small_gray(image: np.ndarray) -> np.ndarray:

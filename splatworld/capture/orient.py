@@ -21,10 +21,12 @@ def normalize(posed: PosedClip) -> PosedClip:
         return posed
     world_from_camera = torch.stack([c.world_from_camera for c in posed.cameras]).double()
     up = guess_up(world_from_camera)
-    center = posed.points.double().median(dim=0).values
-    distance = (world_from_camera[:, :3] - center).norm(dim=-1).median().clamp(min=1e-9)
     forward = pose.quat_to_matrix(world_from_camera[:, 3:])[:, :, 2].mean(dim=0)
     quat = _upright(up, forward)
+    # The median by axis depends on the axes: taken in the upright ones, it follows any motion of the capture.
+    middle = pose.rotate(quat, posed.points.double()).median(dim=0).values
+    center = pose.rotate(pose.conjugate_quat(quat), middle)
+    distance = (world_from_camera[:, :3] - center).norm(dim=-1).median().clamp(min=1e-9)
     cameras = []
     for camera, old in zip(posed.cameras, world_from_camera, strict=True):
         position = pose.rotate(quat, old[:3] - center) / distance
