@@ -1,0 +1,192 @@
+"""Suite `reconstruction`: real captures and the sample video, from file to scored world."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from splatworld import store
+from splatworld.capture.config import CaptureConfig
+from splatworld.capture.load import load_capture
+from splatworld.capture.undistort import undistort
+from splatworld.core import pose
+from splatworld.core.checks import InputError
+from splatworld.core.clip import PosedClip
+from splatworld.core.world import World
+from splatworld.evaluate.report import Line, Report, line
+from splatworld.reconstruct.fit import FitConfig, fit
+from splatworld.reconstruct.score import score
+
+CHECKOUT = Path(__file__).parents[2]
+DATA_VARIABLE = "SPLATWORLD_DATA"
+"""Environment variable that names the folder of real captures; beside the checkout by default."""
+
+Progress = Callable[..., Any]
+
+
+def run(*, quick: bool = False, long: bool = False, progress: Progress | None = None) -> Report:
+    """Measure every row; captures that are not on this machine give rows without a value.
+
+    Args:
+        quick: the sample video only, small and briefly fitted; shows that the line runs, not how good it is.
+        long: also a fresh clone's `make demo`, install included.
+        progress: called with one sentence a step.
+    """
+    say = progress or (lambda *_: None)
+    lines: list[Line] = []
+    if quick:
+        lines += _sample(say, CaptureConfig(max_side=480, keyframes_per_second=2.0), FitConfig(iterations=300), "")
+        return Report("reconstruction", lines)
+    data = Path(os.environ.get(DATA_VARIABLE, CHECKOUT.parent / "shared" / "data"))
+    lines += _real(say, data / "desk_phone" / "video.mp4", "desk_phone 364x674", CaptureConfig(), 25, registered=95)
+    lines += _real(say, data / "fox", "fox 270x480", CaptureConfig(size=(270, 480)), 26)
+    lines += _sample(say, CaptureConfig(), FitConfig(), ">= 25")
+    if long:
+        lines.append(_fresh_demo(say))
+    return Report("reconstruction", lines)
+
+
+@dataclass(frozen=True)
+class _Made:
+    posed: PosedClip
+    world: World
+    seconds: float
+
+
+def _make(say: Progress, path: Path, capture: CaptureConfig, config: FitConfig) -> _Made:
+    begin = time.perf_counter()
+    posed = undistort(load_capture(path, capture, progress=say))
+    world = fit(posed, config, progress=say)
+    with tempfile.TemporaryDirectory() as folder:
+        store.save_world(world, Path(folder) / "world")
+    return _Made(posed, world, time.perf_counter() - begin)
+
+
+def _real(
+    say: Progress, path: Path, name: str, capture: CaptureConfig, psnr: float, registered: float | None = None
+) -> list[Line]:
+    if not path.exists():
+        return [line(f"{name}: not measured, the capture is not on this machine", None, "dB", f">= {psnr}")]
+    say(f"{name}: capture and fit")
+    made = _make(say, path, capture, FitConfig())
+    share = 100 * made.posed.metrics["registered_share"]
+    return [
+        line(f"{name}: time to a world", made.seconds, "s", "<= 600"),
+        line(f"{name}: keyframes registered", share, "%", None if registered is None else f">= {registered:g}"),
+        *_scores(name, made.world, f">= {psnr}"),
+    ]
+
+
+def _scores(name: str, world: World, target: str | None) -> list[Line]:
+    metrics = world.metrics
+    return [
+        line(f"{name}: held-out PSNR, mean", metrics["psnr_mean"], "dB", target),
+        line(f"{name}: held-out PSNR, median", metrics["psnr_median"], "dB"),
+        line(f"{name}: held-out PSNR, worst", metrics["psnr_worst"], "dB"),
+        line(f"{name}: held-out SSIM, mean", metrics["ssim_mean"], ""),
+    ]
+
+
+def _sample(say: Progress, capture: CaptureConfig, config: FitConfig, psnr: str) -> list[Line]:
+    folder = CHECKOUT / "data" / "sample"
+    if not (folder / "truth.json").exists():
+        raise InputError(f"eval reconstruction: {folder} holds no truth.json; run it in a checkout of the sources.")
+    truth = json.loads((folder / "truth.json").read_text())
+    say("sample: capture and fit")
+    made = _make(say, folder / "video.mp4", replace(capture, deterministic=True), config)
+    distorted = load_capture(folder / "video.mp4", replace(capture, deterministic=True), progress=say)
+    error = trajectory_error(made.posed, np.array(truth["world_from_camera"]))
+    clean = score(made.world, undistort(_with_clean(distorted, folder)), torch.zeros(1, 3), torch.zeros(1))
+    say("sample: once more, to compare bytes")
+    again = fit(undistort(distorted), config, progress=say)
+    same = fingerprint(made.world) == fingerprint(again)
+    return [
+        line("sample: time to a world", made.seconds, "s"),
+        line("sample: keyframes registered", 100 * made.posed.metrics["registered_share"], "%"),
+        line("sample: trajectory error after similarity alignment, RMS", 1000 * error, "mm", "<= 5"),
+        *_scores("sample against clean renders", clean, psnr or None),
+        *_scores("sample against video frames", made.world, None),
+        line("sample: capture and fit run twice, same bytes", float(same), "", "== 1"),
+    ]
+
+
+def _with_clean(posed: PosedClip, folder: Path) -> PosedClip:
+    """Held-out frames replaced by the noise-free, sharp renders of the same view."""
+    images = posed.clip.images.clone()
+    height, width = images.shape[1:3]
+    for frame in torch.nonzero(posed.clip.held_out).squeeze(-1).tolist():
+        picture = cv2.imread(str(folder / "clean" / f"{_number(posed.clip.names[frame]):06d}.webp"))
+        small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+        images[frame] = torch.from_numpy(np.ascontiguousarray(small[..., ::-1]))
+    return replace(posed, clip=replace(posed.clip, images=images))
+
+
+def _number(name: str) -> int:
+    return int(name.rsplit("_", 1)[1])
+
+
+def trajectory_error(posed: PosedClip, world_from_camera: np.ndarray) -> float:
+    """RMS distance between camera positions, after the best similarity.
+
+    Args:
+        posed: frames named `frame_NNNNNN`.
+        world_from_camera: [F, 7] true poses by frame number, m.
+
+    Returns:
+        m. Umeyama, "Least-squares estimation of transformation parameters" (1991).
+    """
+    found = torch.stack([camera.world_from_camera[:3] for camera in posed.cameras]).double()
+    true = torch.from_numpy(world_from_camera[[_number(name) for name in posed.clip.names], :3]).double()
+    return float((similarity(found, true)(found) - true).pow(2).sum(dim=-1).mean().sqrt())
+
+
+def similarity(source: Tensor, target: Tensor) -> Callable[[Tensor], Tensor]:
+    """The similarity that maps points `source` [N, 3] closest to `target` [N, 3] in the least-squares sense."""
+    source_mean, target_mean = source.mean(dim=0), target.mean(dim=0)
+    a, b = source - source_mean, target - target_mean
+    u, s, vt = torch.linalg.svd(b.T @ a)
+    flip = torch.ones(3, dtype=s.dtype)
+    flip[2] = torch.sign(torch.linalg.det(u) * torch.linalg.det(vt))
+    rotation = u @ torch.diag(flip) @ vt
+    scale = (s * flip).sum() / a.pow(2).sum()
+    quat = pose.matrix_to_quat(rotation)
+    return lambda points: scale * pose.rotate(quat, points - source_mean) + target_mean
+
+
+def fingerprint(world: World) -> str:
+    """Hash of every byte of a world as it is stored."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "world"
+        store.save_world(world, path)
+        digest = hashlib.sha256()
+        for file in sorted(path.rglob("*")):
+            if file.is_file():
+                digest.update(str(file.relative_to(path)).encode() + b"\0" + file.read_bytes())
+        return digest.hexdigest()
+
+
+def _fresh_demo(say: Progress) -> Line:
+    name = "fresh clone: make demo, install included"
+    if shutil.which("git") is None or not (CHECKOUT / ".git").exists():
+        return line(f"{name}: not measured, not a checkout", None, "s", "<= 900")
+    say(name)
+    with tempfile.TemporaryDirectory() as folder:
+        clone = Path(folder) / "clone"
+        subprocess.run(["git", "clone", "--quiet", str(CHECKOUT), str(clone)], check=True)
+        begin = time.perf_counter()
+        subprocess.run(["make", "demo"], cwd=clone, check=True, stdout=subprocess.DEVNULL)
+        return line(name, time.perf_counter() - begin, "s", "<= 900")
