@@ -1,0 +1,1 @@
+"""MuJoCo as the oracle: scenes and episodes with exact truth."""
