@@ -14,8 +14,8 @@ from splatworld.core.clip import PosedClip
 def normalize(posed: PosedClip) -> PosedClip:
     """Z up, origin at the middle of what the cameras look at, median camera distance 1.
 
-    Up is the direction that the cameras' x axes lie level to, as people hold a phone without roll, with their mean
-    up direction deciding the sign and standing in where all x axes are parallel.
+    Up is the direction that the cameras' x axes are level to, where people held the phone without roll and turned; else
+    the cameras' mean up direction.
     """
     if len(posed.cameras) == 0 or len(posed.points) == 0:
         return posed
@@ -42,9 +42,11 @@ def guess_up(world_from_camera: Tensor) -> Tensor:
     axes = pose.quat_to_matrix(world_from_camera[:, 3:])
     right, mean_up = axes[:, :, 0], -axes[:, :, 1].mean(dim=0)
     mean_up = mean_up / mean_up.norm().clamp(min=1e-9)
-    across = torch.eye(3, dtype=axes.dtype) - mean_up[:, None] * mean_up[None]
-    scatter = right.T @ right / len(right) + 0.1 * across
-    up = torch.linalg.eigh(scatter).eigenvectors[:, 0]
+    spread, directions = torch.linalg.eigh(right.T @ right / len(right))
+    # Level x axes leave one direction free of them; rolled or parallel ones leave none that is clear.
+    if spread[1] < 0.03 or spread[0] > 0.1 * spread[1]:
+        return mean_up
+    up = directions[:, 0]
     return up if up @ mean_up >= 0 else -up
 
 
