@@ -1,0 +1,25 @@
+import shutil
+
+import pytest
+
+from tests.viewer.desk import save_desk
+
+
+@pytest.fixture(scope="session")
+def desk(tmp_path_factory):
+    """Folder of a world with a capture."""
+    return save_desk(tmp_path_factory.mktemp("worlds") / "desk")
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A browser without a window."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("needs Chromium, which is not installed")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        options = ["--headless", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+        browser = playwright.chromium.launch(executable_path=program, args=options)
+        yield browser
+        browser.close()

@@ -1,0 +1,157 @@
+"""The page as a reader sees it, in a real browser."""
+
+import time
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from splatworld.core import pose
+from splatworld.core.camera import project
+from splatworld.render.pictures import to_bytes
+from splatworld.render.render import render
+
+viewer = pytest.importorskip("splatworld.viewer", reason="the viewer is not installed; make install")
+flight = pytest.importorskip("splatworld.viewer.flight")
+SIZE = (1300, 800)
+PANEL = 440
+"""Width of the panel and its edge, px."""
+KNOWN = "THREE.BufferGeometry.computeBoundingSphere(): Computed radius is NaN"
+"""Said by the browser's library of every scene with splats, whose corners it keeps in two numbers instead of three."""
+
+
+def wait(page, condition, seconds=20):
+    """Let the page work until `condition()` holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        page.wait_for_timeout(100)
+
+
+def screen(page):
+    """The scene beside the panel, [H, W, 3] RGB."""
+    picture = cv2.imdecode(np.frombuffer(page.screenshot(), np.uint8), cv2.IMREAD_COLOR)
+    return picture[:, : SIZE[0] - PANEL, ::-1].astype(int)
+
+
+@pytest.fixture(scope="module")
+def opened(desk, chromium):
+    """A viewer, the page in a browser, what its console complained of, and the browser's handle on the server."""
+    with viewer.Viewer([desk], port=0) as shown:
+        page = chromium.new_page(viewport={"width": SIZE[0], "height": SIZE[1]})
+        page.set_default_timeout(20_000)
+        complaints = []
+        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(shown.address)
+        page.get_by_role("tab", name="World", exact=True).wait_for()
+        wait(page, lambda: shown.clients)
+        # The page fades in.
+        wait(page, lambda: screen(page)[..., 0].max() > 180)
+        page.wait_for_timeout(1000)
+        (client,) = shown.clients.values()
+        yield shown, page, complaints, client
+        page.close()
+
+
+def test_splats_are_drawn_upright_and_not_mirrored(opened):
+    shown, page, _, client = opened
+    shown.page.cameras.fly_to(client, "frame_0004.png")
+    page.wait_for_timeout(1200)
+    picture = screen(page)
+    assert picture.std() > 25
+    red, green, blue = (
+        np.argwhere(picture[..., i] > 1.8 * np.delete(picture, i, axis=2).max(axis=2)).mean(axis=0) for i in range(3)
+    )
+    assert red[1] < green[1] < blue[1]  # from left to right
+    assert green[0] < red[0]  # the tallest reaches highest
+    wall, table = picture[60:200].mean(axis=(0, 1)), picture[-250:-150].mean(axis=(0, 1))
+    assert table[0] - table[2] > wall[0] - wall[2] + 10  # brown below, grey above
+
+
+def test_the_window_and_the_rasterizer_agree(opened):
+    shown, page, _, client = opened
+    shown.page.cameras.fly_to(client, "frame_0004.png")
+    page.wait_for_timeout(1200)
+    exact = to_bytes(render(shown.page.source.world, None, flight.camera_of(client.camera)).image).astype(int)
+    seen = screen(page)[:, : exact.shape[1]]
+    difference = np.abs(seen - exact[:, : seen.shape[1]])[200:]  # below the browser's notices
+    assert np.median(difference) < 8
+
+
+def test_a_click_on_a_camera_flies_there(opened):
+    shown, page, _, client = opened
+    camera = shown.page.source.world.cameras["frame_0000.png"]
+    overview = pose.look_at(*torch.tensor([[-2.2, -3.0, 1.6], [0, 0, 0.2], [0, 0, 1]], dtype=torch.float64)).numpy()
+    flight.fly(client, flight.View(overview[:3], overview[3:], 3.9, 0.9), seconds=0)
+    page.wait_for_timeout(1000)
+    frustum = shown.page.cameras.frustums["frame_0000.png"]
+    assert frustum.visible
+    # The middle of its picture; the browser gives a frustum the volume of a cube of its size.
+    half = np.tan(frustum.fov / 2)
+    ahead = torch.tensor([0, 0, frustum.scale / np.cbrt(half * half * frustum.aspect / 3)], dtype=torch.float64)
+    point = pose.transform(camera.world_from_camera, ahead)
+    pixel = project(flight.camera_of(client.camera), point)[0].tolist()
+    page.mouse.move(*pixel)
+    page.wait_for_timeout(300)
+    page.mouse.click(*pixel)
+    goal = camera.world_from_camera[:3].numpy()
+    wait(page, lambda: np.linalg.norm(client.camera.position - goal) < 1e-3)
+    page.wait_for_timeout(500)
+    assert not frustum.visible  # not in front of its own view
+    assert abs(client.camera.wxyz @ camera.world_from_camera[3:].numpy()) > 1 - 1e-6
+
+
+def test_cameras_can_be_hidden(opened):
+    shown, page, _, _ = opened
+    page.get_by_role("tab", name="Cameras").click()
+    box = page.get_by_role("checkbox").first
+    box.click(force=True)
+    wait(page, lambda: not any(f.visible for f in shown.page.cameras.frustums.values()))
+    box.click(force=True)
+    wait(page, lambda: any(f.visible for f in shown.page.cameras.frustums.values()))
+
+
+def test_held_out_frames_are_compared(opened):
+    shown, page, _, client = opened
+    page.get_by_role("tab", name="Held-out frames").click()
+    page.get_by_text("dB PSNR").wait_for()
+    page.get_by_text("of full brightness").wait_for()
+    pictures = page.locator("img[src^=blob]:visible")
+    wait(page, lambda: pictures.evaluate_all("all => all.map(one => one.naturalWidth)") == [320] * 3)
+    first = shown.page.held_out.frame
+    page.get_by_role("button", name="Next").locator("visible=true").click()
+    wait(page, lambda: shown.page.held_out.frame != first)
+    page.get_by_role("button", name="Fly there").locator("visible=true").click()
+    goal = shown.page.source.world.cameras[shown.page.held_out.frame].world_from_camera[:3].numpy()
+    wait(page, lambda: np.linalg.norm(client.camera.position - goal) < 1e-3)
+
+
+def test_the_exact_picture_is_downloaded(opened):
+    shown, page, _, client = opened
+    page.get_by_role("tab", name="Picture").click()
+    page.get_by_role("button", name="Render this view").click()
+    download = page.get_by_role("button", name="Download PNG")
+    download.wait_for()
+    with page.expect_download() as caught:
+        download.click()
+    assert caught.value.suggested_filename == "desk_colour.png"
+    picture = cv2.imread(str(caught.value.path()))[..., ::-1]
+    expected = to_bytes(render(shown.page.source.world, None, flight.camera_of(client.camera)).image)
+    np.testing.assert_array_equal(picture, expected)
+
+
+def test_the_window_is_saved(opened):
+    _, page, _, client = opened
+    page.get_by_role("tab", name="Picture").click()
+    with page.expect_download() as caught:
+        page.get_by_role("button", name="Save screenshot").click()
+    picture = cv2.imread(str(caught.value.path()))
+    assert picture.shape[:2] == (client.camera.image_height, client.camera.image_width)
+    assert picture.std() > 25
+
+
+def test_nothing_went_wrong_in_the_browser(opened):
+    _, _, complaints, _ = opened
+    assert [said for said in complaints if not said.startswith(KNOWN)] == []

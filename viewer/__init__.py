@@ -1,0 +1,5 @@
+"""Worlds in the browser."""
+
+from splatworld.viewer.server import Viewer, serve
+
+__all__ = ["Viewer", "serve"]

@@ -1,0 +1,154 @@
+"""What the page shows of one world: its splats and cameras in the scene, and the tabs beside it."""
+
+from __future__ import annotations
+
+import html
+
+import torch
+import viser
+
+from splatworld.core import pose
+from splatworld.core.camera import Camera
+from splatworld.viewer.cameras import CamerasTab
+from splatworld.viewer.compare import HeldOutTab
+from splatworld.viewer.exact import ExactPicture
+from splatworld.viewer.flight import UP, View, view_of
+from splatworld.viewer.screenshot import add_screenshot_button
+from splatworld.viewer.source import Source
+from splatworld.viewer.splats import BodyNodes
+
+BACKGROUND = (20, 20, 20)
+"""Colour of the page behind the splats in its dark theme."""
+MOST_BODIES = 20
+"""Bodies listed by name."""
+
+
+class Page:
+    """One world on the page.
+
+    Attributes:
+        source: the world.
+        bodies: its splats in the scene.
+        cameras: the cameras in the scene and their tab.
+        held_out: the tab of held-out frames.
+        exact: the part that renders what the window shows.
+        start: the view to begin with.
+    """
+
+    def __init__(self, server: viser.ViserServer, source: Source) -> None:
+        self.source = source
+        self.bodies = BodyNodes(server, source.world)
+        self._tabs = server.gui.add_tab_group()
+        with self._tabs.add_tab("World"):
+            server.gui.add_html(_table(summary(source, self.bodies.drawn)))
+            self._guides(server)
+        with self._tabs.add_tab("Cameras"):
+            self.cameras = CamerasTab(server, source)
+        with self._tabs.add_tab("Held-out frames"):
+            self.held_out = HeldOutTab(server, source)
+        with self._tabs.add_tab("Picture"):
+            with server.gui.add_folder("Exact picture"):
+                self.exact = ExactPicture(server, source)
+            with server.gui.add_folder("Screenshot"):
+                add_screenshot_button(server, source, BACKGROUND)
+        self.start = first_view(source)
+
+    def remove(self) -> None:
+        """Take the world off the page."""
+        self.close()
+        for node in (self.bodies, self.cameras, self._grid, self._axes, self._tabs):
+            node.remove()
+
+    def close(self) -> None:
+        """Change nothing more on the page."""
+        self.held_out.close()
+        self.exact.close()
+
+    def _guides(self, server: viser.ViserServer) -> None:
+        span = _span(self.source)
+        self._grid = server.scene.add_grid("/grid", width=span, height=span, cell_size=span / 20,
+                                           section_size=span / 4, plane="xy", visible=False)  # fmt: skip
+        self._axes = server.scene.add_frame("/axes", axes_length=span / 5, axes_radius=span / 400, visible=False)
+        shown = server.gui.add_checkbox(
+            "Axes and grid", False, hint="x red, y green, z blue and up; the grid lies at z = 0"
+        )
+
+        @shown.on_update
+        def _(_: viser.GuiEvent) -> None:
+            self._grid.visible = self._axes.visible = shown.value
+
+
+def first_view(source: Source) -> View:
+    """What to show first: the view of the capture's first camera, or all of a world that has none."""
+    world = source.world
+    means = world.splats.means
+    camera = next(iter(world.cameras.values()), None)
+    if camera is not None:
+        return view_of(camera, means)
+    low, high = _extent(means)
+    center, size = (low + high) / 2, float((high - low).norm())
+    eye = center + size * torch.tensor([0.0, -0.9, 0.5])
+    overview = Camera(
+        focal=torch.tensor([500.0, 500.0]), center=torch.tensor([320.0, 240.0]), size=(640, 480),
+        world_from_camera=pose.look_at(eye, center, torch.tensor(UP)),
+    )  # fmt: skip
+    return view_of(overview, means)
+
+
+def summary(source: Source, drawn: int) -> dict[str, str]:
+    """What a world holds, in words."""
+    world, splats = source.world, source.world.splats
+    low, high = _extent(splats.means)
+    left = len(splats) - drawn
+    rows = {
+        "World": source.name,
+        "Splats": f"{len(splats):,}" + (f" ({left:,} too faint to draw)" if left else ""),
+        "Size": " x ".join(f"{side:.3g}" for side in (high - low).tolist()) + f" {source.unit}",
+        "Scale": "unknown: lengths are capture units"
+        if world.scale.source == "none"
+        else f"metres, from {world.scale.source.replace('_', ' ')}",
+        "Up": "+z, along gravity" if bool(world.gravity.any()) else "+z, gravity unknown",
+        "Cameras": f"{len(world.cameras)}, {len(source.held_out)} held out",
+        "Bodies": _bodies(source),
+    }
+    for name, label, unit in (("psnr_mean", "PSNR", " dB"), ("ssim_mean", "SSIM", "")):
+        value = world.metrics.get(name)
+        if isinstance(value, int | float):
+            rows[label] = f"{value:.2f}{unit}, mean of held-out frames" if unit else f"{value:.3f}"
+    return rows
+
+
+def _bodies(source: Source) -> str:
+    bodies = source.world.bodies
+    if len(bodies) == 1:
+        return "1, all static"
+    counts = source.world.splats.body_ids.bincount(minlength=len(bodies)).tolist()
+    listed = [f"{body.name} ({body.kind}, {count:,})" for body, count in zip(bodies, counts, strict=True)]
+    more = [f"and {len(listed) - MOST_BODIES} more"] if len(listed) > MOST_BODIES else []
+    return "\n".join([f"{len(bodies)}", *listed[:MOST_BODIES], *more])
+
+
+def _table(rows: dict[str, str]) -> str:
+    cells = "".join(
+        f'<tr><td style="opacity:0.65;padding:0.15em 1em 0.15em 0;vertical-align:top">{html.escape(name)}</td>'
+        f'<td style="white-space:pre-line;overflow-wrap:anywhere">{html.escape(text)}</td></tr>'
+        for name, text in rows.items()
+    )
+    return f'<table style="font-size:13px;line-height:1.4;margin:0.4em 0.8em;border-collapse:collapse">{cells}</table>'
+
+
+def _span(source: Source) -> float:
+    """Side of a square that holds the world's splats, rounded up to 1, 2 or 5 times a power of ten."""
+    low, high = _extent(source.world.splats.means)
+    side = max(float((high - low)[:2].max()), 1e-3)
+    power = 10.0 ** torch.tensor(side).log10().floor().item()
+    return next(step * power for step in (1, 2, 5, 10) if step * power >= side * (1 - 1e-6))
+
+
+def _extent(means: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Corners of the box of the middle 98 % of the splats; strays far out say nothing of a scene's size."""
+    finite = means[means.isfinite().all(dim=-1)]
+    if not len(finite):
+        return torch.zeros(3), torch.ones(3)
+    ordered = finite.sort(dim=0).values
+    return ordered[int(0.01 * (len(ordered) - 1))], ordered[int(0.99 * (len(ordered) - 1))]

@@ -1,0 +1,220 @@
+"""The server: its address, its worlds, its end."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import socket
+import threading
+import webbrowser
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import viser
+
+from splatworld.core.checks import InputError
+from splatworld.viewer.callbacks import reported
+from splatworld.viewer.flight import UP, View, fly
+from splatworld.viewer.page import Page
+from splatworld.viewer.source import Source, load_source
+
+PORTS_TRIED = 100
+LEAN = 0.7
+"""A first view whose own up is at least this much along the world's (the cosine) begins upright."""
+
+
+class Viewer:
+    """Worlds in the browser, served until `close`.
+
+    Attributes:
+        address: for the browser.
+        page: what is shown of the chosen world.
+    """
+
+    page: Page
+
+    def __init__(
+        self,
+        paths: Sequence[str | Path],
+        *,
+        host: str = "127.0.0.1",
+        port: int = 8080,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
+        """Load worlds and serve them.
+
+        Args:
+            paths: folders of worlds; the first is shown first.
+            host: address of this machine to serve on; the default is reached from this machine alone.
+            port: to serve on; the next free one if it is taken, any free one if 0.
+            say: told what the reader should know, such as another port.
+
+        Raises:
+            InputError: no paths, no world at one of them, or a host or port that cannot be served on.
+            FormatError: a damaged world.
+        """
+        if not paths:
+            raise InputError("view: no path given; name one or more worlds.")
+        self._sources = _with_labels([load_source(path) for path in paths])
+        chosen = free_port(host, port)
+        if say is not None and port not in (0, chosen):
+            say(f"port {port} is taken; serving on {chosen}")
+        with _silence():
+            self._server = _Server(host=host, port=chosen, verbose=False)
+        name = f"[{host}]" if ":" in host else host
+        self.address = f"http://{name}:{self._server.get_port()}"
+        self._lock = threading.RLock()
+        self._closed = False
+        try:
+            self._set_up()
+        except BaseException:
+            self.close()
+            raise
+
+    def show(self, label: str) -> None:
+        """Show another of the worlds, by its name in the list."""
+        with self._lock, self._server.atomic():
+            self.page.remove()
+            self.page = Page(self._server, self._sources[label])
+            self._begin_with(self.page.start)
+        for client in self._server.get_clients().values():
+            fly(client, self.page.start, seconds=0)
+
+    @property
+    def clients(self) -> dict[int, viser.ClientHandle]:
+        """The browsers that are looking."""
+        return self._server.get_clients()
+
+    def close(self) -> None:
+        """Stop serving and free the port."""
+        if self._closed:
+            return
+        self._closed = True
+        if hasattr(self, "page"):
+            self.page.close()
+        with _silence():
+            self._server.stop()
+
+    def __enter__(self) -> Viewer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _set_up(self) -> None:
+        server = self._server
+        server.gui.set_panel_label("splatworld")
+        server.gui.configure_theme(dark_mode=True, show_logo=False, show_share_button=False, control_width="large")
+        server.gui.main_panel.dock_right()
+        server.gui.main_panel.set_width(420)
+        server.scene.set_up_direction("+z")
+        labels = tuple(self._sources)
+        if len(labels) > 1:
+            choice = server.gui.add_dropdown("World", labels)
+
+            @choice.on_update
+            @reported
+            def _(_: viser.GuiEvent) -> None:
+                self.show(choice.value)
+
+        self.page = Page(server, self._sources[labels[0]])
+        self._begin_with(self.page.start)
+
+        @server.on_client_connect
+        def _(client: viser.ClientHandle) -> None:
+            self.page.cameras.clear_view()
+
+            @client.camera.on_update
+            def _(_: viser.CameraHandle) -> None:
+                self.page.cameras.clear_view()
+
+        @server.on_client_disconnect
+        def _(_: viser.ClientHandle) -> None:
+            if not self._closed:
+                self.page.cameras.clear_view()
+
+    def _begin_with(self, view: View) -> None:
+        camera = self._server.initial_camera
+        camera.position, camera.look_at = tuple(view.position), tuple(view.target)
+        camera.up = np.array(UP) if view.up[2] > LEAN else view.up
+        camera.fov = view.fov
+        camera.near, camera.far = view.distance / 200, view.distance * 1000
+
+
+def serve(
+    paths: Sequence[str | Path],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    open_browser: bool = False,
+    say: Callable[[str], None] = print,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve worlds until Ctrl-C.
+
+    Args:
+        paths, host, port: as for `Viewer`.
+        open_browser: open a window on it.
+        say: told what the reader should know.
+        ready: told the address; `say` by default.
+
+    Raises:
+        InputError, FormatError: as for `Viewer`.
+    """
+    with Viewer(paths, host=host, port=port, say=say) as viewer:
+        (ready or say)(viewer.address)
+        if open_browser:
+            webbrowser.open(viewer.address)
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
+
+
+def free_port(host: str, port: int) -> int:
+    """The first port from `port` on that can be served on; any free one for 0.
+
+    Raises:
+        InputError: no such address on this machine, or no port free.
+    """
+    if not 0 <= port < 2**16:
+        raise InputError(f"view: port is {port}, expected 0 to 65535.")
+    try:
+        family, kind, protocol, _, (address, *_) = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise InputError(f"view: no address is called {host!r}; use 127.0.0.1 for this machine alone.") from error
+    for candidate in range(port, min(port + PORTS_TRIED, 2**16)):
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((address, candidate))
+                return probe.getsockname()[1]
+            except OSError as error:
+                if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                    raise InputError(f"view: cannot serve on {host} ({error.strerror}); use 127.0.0.1.") from error
+                refused = error.errno
+    why = "needs the rights of an administrator" if refused == errno.EACCES else "is taken, and the next ones too"
+    raise InputError(f"view: port {port} {why}; choose another with --port.")
+
+
+class _Server(viser.ViserServer):
+    """A server that no browser can ask to be reachable from outside."""
+
+    def request_share_url(self, verbose: bool = True) -> str | None:
+        return None
+
+
+def _with_labels(sources: list[Source]) -> dict[str, Source]:
+    """Sources by the shortest name that tells them apart: the folder's, or its path."""
+    names = [source.name for source in sources]
+    labels = [
+        name if names.count(name) == 1 else str(source.folder) for name, source in zip(names, sources, strict=True)
+    ]
+    return dict(zip(labels, sources, strict=True))
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep the server library's own banner off stdout, which belongs to results."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield
