@@ -135,25 +135,31 @@ NB_MODULE(SPLATWORLD_MODULE(SPLATWORLD_LEVEL), m) {
                pair_tile.data(), pair_splat.data(), pair_slot.data(), tile_start.data());
   });
 
-  m.def("rasterize", [](int width, int height, Array<float> records, Array<int32_t> pair_splat,
-                        Array<int64_t> tile_start, Array<float> background, Array<float> image,
-                        Array<float> transmittance, Array<float> depth, Array<float> median_depth,
-                        Array<int32_t> body_ids) {
-    nb::gil_scoped_release release;
-    rasterize(pixels(width, height), as_records(records), pair_splat.data(), tile_start.data(), background.data(),
-              {image.data(), transmittance.data(), depth.data(), median_depth.data(), body_ids.data()});
-  });
+  m.def("rasterize",
+        [](int width, int height, Array<float> records, Array<int32_t> pair_splat, Array<int64_t> tile_start,
+           Array<float> background, Array<float> image, Array<float> transmittance, Optional<float> depth,
+           Optional<float> median_depth, Optional<int32_t> body_ids) {
+          nb::gil_scoped_release release;
+          rasterize(pixels(width, height), as_records(records), pair_splat.data(), tile_start.data(),
+                    background.data(),
+                    {image.data(), transmittance.data(), pointer(depth), pointer(median_depth), pointer(body_ids)});
+        },
+        nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(),
+        nb::arg().none(), nb::arg().none());
 
-  m.def("rasterize_backward", [](int width, int height, Array<float> records, Array<int32_t> pair_splat,
-                                 Array<int32_t> pair_slot, Array<int64_t> tile_start, Array<float> image,
-                                 Array<float> transmittance, Array<float> depth, Array<float> g_image,
-                                 Array<float> g_transmittance, Array<float> g_depth, Array<float> pair_gradients) {
-    nb::gil_scoped_release release;
-    rasterize_backward(pixels(width, height), as_records(records), pair_splat.data(), pair_slot.data(),
-                       tile_start.data(), {image.data(), transmittance.data(), depth.data(), nullptr, nullptr},
-                       {g_image.data(), g_transmittance.data(), g_depth.data(), nullptr, nullptr},
-                       as_pairs(pair_gradients));
-  });
+  m.def("rasterize_backward",
+        [](int width, int height, Array<float> records, Array<int32_t> pair_splat, Array<int32_t> pair_slot,
+           Array<int64_t> tile_start, Array<float> image, Array<float> transmittance, Optional<float> depth,
+           Array<float> g_image, Optional<float> g_transmittance, Optional<float> g_depth,
+           Array<float> pair_gradients) {
+          nb::gil_scoped_release release;
+          rasterize_backward(pixels(width, height), as_records(records), pair_splat.data(), pair_slot.data(),
+                             tile_start.data(), {image.data(), transmittance.data(), pointer(depth), nullptr, nullptr},
+                             {g_image.data(), pointer(g_transmittance), pointer(g_depth), nullptr, nullptr},
+                             as_pairs(pair_gradients));
+        },
+        nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(),
+        nb::arg(), nb::arg().none(), nb::arg().none(), nb::arg());
 
   m.def("l1_ssim",
         [](Array<float> image, Array<uint8_t> target, Optional<uint8_t> mask, float ssim_weight, Array<float> planes,

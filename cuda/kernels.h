@@ -80,16 +80,17 @@ void list_tiles(int64_t seen, int64_t pairs, const int32_t* order, const int64_t
                 const View& view, int32_t* pair_tile, int32_t* pair_splat, int32_t* pair_slot, int64_t* tile_start);
 
 // rasterize.cpp
+// depth, median_depth and body_ids come together or are all null.
 struct Pictures {
-  float* image;         // [H, W, 3] over the background
-  float* transmittance; // [H, W]
-  float* depth;         // [H, W] sum of weight * depth
-  float* median_depth;  // [H, W]
-  int32_t* body_ids;    // [H, W]
+  float* image;          // [H, W, 3] over the background
+  float* transmittance;  // [H, W]
+  float* depth;          // [H, W] sum of weight * depth
+  float* median_depth;   // [H, W]
+  int32_t* body_ids;     // [H, W]
 };
 void rasterize(const View& view, const Record* records, const int32_t* pair_splat, const int64_t* tile_start,
                const float background[3], const Pictures& out);
-// Gradients of image, transmittance and depth sum; fills pair_gradients [P] at pair_slot.
+// Gradients of image, transmittance and depth sum (the last two may be null); fills pair_gradients [P] at pair_slot.
 void rasterize_backward(const View& view, const Record* records, const int32_t* pair_splat, const int32_t* pair_slot,
                         const int64_t* tile_start, const Pictures& pictures, const Pictures& gradients,
                         PairGradient* pair_gradients);

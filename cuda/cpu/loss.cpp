@@ -25,6 +25,25 @@ struct Window {
 };
 const Window WINDOW;
 
+// out[x] = sum over k of tap[k] * in[x + k * step].
+void weigh(const float* in, int64_t step, const float* tap, int taps, int width, float* out) {
+  int x = 0;
+  for (; x + LANES <= width; x += LANES) {
+    FloatV total{};
+    for (int k = 0; k < taps; ++k) {
+      FloatV value;
+      std::memcpy(&value, in + x + k * step, sizeof value);
+      total = total + tap[k] * value;
+    }
+    std::memcpy(out + x, &total, sizeof total);
+  }
+  for (; x < width; ++x) {
+    float total = 0;
+    for (int k = 0; k < taps; ++k) total += tap[k] * in[x + k * step];
+    out[x] = total;
+  }
+}
+
 // One channel of one image while its loss is computed.
 struct Channel {
   const float* image;
@@ -46,23 +65,14 @@ struct Channel {
   }
 
   void blur_columns(int plane, int y, float* out) const {
-    std::fill(out, out + width, 0.0f);
-    for (int k = 0; k < TAPS; ++k) {
-      int source = y + k - RADIUS;
-      if (source < 0 || source >= height) continue;
-      const float* in = row(plane, source);
-      float tap = WINDOW.tap[k];
-      for (int x = 0; x < width; ++x) out[x] += tap * in[x];
-    }
+    int first = std::max(y - RADIUS, 0), last = std::min(y + RADIUS, height - 1);
+    const float* tap = WINDOW.tap + (first - y + RADIUS);
+    weigh(row(plane, first), width, tap, last - first + 1, width, out);
   }
 };
 
 // padded holds RADIUS zeros before and after its `width` numbers.
-void blur_row(const float* padded, int width, float* out) {
-  for (int x = 0; x < width; ++x) out[x] = WINDOW.tap[0] * padded[x];
-  for (int k = 1; k < TAPS; ++k)
-    for (int x = 0; x < width; ++x) out[x] += WINDOW.tap[k] * padded[x + k];
-}
+void blur_row(const float* padded, int width, float* out) { weigh(padded, 1, WINDOW.tap, TAPS, width, out); }
 
 // Row buffers of one task; the only memory the kernels take, a few rows on the thread that runs the task.
 struct Rows {

@@ -10,19 +10,19 @@ namespace {
 constexpr int64_t CHUNK = 1024;  // splats a task; also the unit of the camera gradient's fixed summation order
 constexpr float SQRT_HALF_LOG2E = 0.84932180028801904272f;
 
-// Sixteen splats side by side. Lanes past the end repeat the last splat and are never written.
+// LANES splats side by side. Lanes past the end repeat the last splat and are never written.
 struct Lanes {
   int64_t start;
   int valid;
   int64_t index(int lane) const { return start + (lane < valid ? lane : valid - 1); }
 
-  Float16 gather(const float* base, int64_t stride, int64_t offset) const {
-    Float16 value;
+  FloatV gather(const float* base, int64_t stride, int64_t offset) const {
+    FloatV value;
     for (int i = 0; i < LANES; ++i) value[i] = base[index(i) * stride + offset];
     return value;
   }
 
-  void add(float* base, int64_t stride, int64_t offset, Int16 mask, Float16 value) const {
+  void add(float* base, int64_t stride, int64_t offset, IntV mask, FloatV value) const {
     for (int i = 0; i < valid; ++i)
       if (mask[i]) base[index(i) * stride + offset] += value[i];
   }
@@ -32,8 +32,8 @@ int frame_index(const SplatArrays& s, int64_t splat, int pair) {
   return s.skin_indices ? s.skin_indices[splat * s.pairs + pair] : s.body_ids[splat];
 }
 
-SplatInput<Float16> load(const SplatArrays& s, const Lanes& lanes) {
-  SplatInput<Float16> in;
+SplatInput<FloatV> load(const SplatArrays& s, const Lanes& lanes) {
+  SplatInput<FloatV> in;
   in.mean = {lanes.gather(s.means, 3, 0), lanes.gather(s.means, 3, 1), lanes.gather(s.means, 3, 2)};
   in.log_scale = {lanes.gather(s.log_scales, 3, 0), lanes.gather(s.log_scales, 3, 1), lanes.gather(s.log_scales, 3, 2)};
   in.quat = {lanes.gather(s.quats, 4, 0), lanes.gather(s.quats, 4, 1), lanes.gather(s.quats, 4, 2),
@@ -44,11 +44,10 @@ SplatInput<Float16> load(const SplatArrays& s, const Lanes& lanes) {
     for (int c = 0; c < 3; ++c) in.sh[k][c] = lanes.gather(s.sh, s.sh_stride * 3, k * 3 + c);
   in.frames = s.pairs;
   for (int pair = 0; pair < s.pairs; ++pair) {
-    Float16 frame[7];
-    for (int i = 0; i < LANES; ++i) {
-      const float* row = s.frames + 7 * static_cast<int64_t>(frame_index(s, lanes.index(i), pair));
-      for (int j = 0; j < 7; ++j) frame[j][i] = row[j];
-    }
+    FloatV frame[7];
+    for (int j = 0; j < 7; ++j)
+      for (int i = 0; i < LANES; ++i)
+        frame[j][i] = s.frames[7 * static_cast<int64_t>(frame_index(s, lanes.index(i), pair)) + j];
     in.frame_translation[pair] = {frame[0], frame[1], frame[2]};
     in.frame_quat[pair] = {frame[3], frame[4], frame[5], frame[6]};
     in.frame_weight[pair] = s.skin_weights ? lanes.gather(s.skin_weights, s.pairs, pair) : broadcast(1.0f);
@@ -68,9 +67,9 @@ int32_t count_tiles(const Record& record, const View& view) {
 
 void project_lanes(const SplatArrays& splats, const View& view, const Lanes& lanes, Record* records, int32_t* counts) {
   auto projection = project_splat(load(splats, lanes), view.camera, view.width, view.height, view.antialias);
-  const Ellipse<Float16>& e = projection.ellipse;
-  Float16 p = SQRT_HALF_LOG2E * e.whiten[0], q = SQRT_HALF_LOG2E * e.whiten[1], r = SQRT_HALF_LOG2E * e.whiten[2];
-  Float16 cut = vlog2(vmax(e.opacity * 255.0f, broadcast(1.0f))) + 1e-5f;
+  const Ellipse<FloatV>& e = projection.ellipse;
+  FloatV p = SQRT_HALF_LOG2E * e.whiten[0], q = SQRT_HALF_LOG2E * e.whiten[1], r = SQRT_HALF_LOG2E * e.whiten[2];
+  FloatV cut = vlog2(vmax(e.opacity * 255.0f, broadcast(1.0f))) + 1e-5f;
   for (int i = 0; i < lanes.valid; ++i) {
     int64_t n = lanes.start + i;
     Record& record = records[n];
@@ -84,8 +83,8 @@ void project_lanes(const SplatArrays& splats, const View& view, const Lanes& lan
 
 // The ellipse's gradient from the sums over its pixels (fixed order: the order of its tiles).
 void gather_pairs(const Lanes& lanes, const int32_t* counts, const int64_t* first_pair,
-                  const PairGradient* pair_gradients, Float16 sums[PAIR_FLOATS]) {
-  for (int k = 0; k < PAIR_FLOATS; ++k) sums[k] = Float16{};
+                  const PairGradient* pair_gradients, FloatV sums[PAIR_FLOATS]) {
+  for (int k = 0; k < PAIR_FLOATS; ++k) sums[k] = FloatV{};
   for (int i = 0; i < lanes.valid; ++i) {
     int64_t n = lanes.start + i;
     if (!counts[n]) continue;
@@ -99,8 +98,8 @@ void gather_pairs(const Lanes& lanes, const int32_t* counts, const int64_t* firs
   }
 }
 
-void add_camera(const Lanes& lanes, Int16 seen, const CameraGradient<Float16>& g, double* total) {
-  Float16 rows[CAMERA_FLOATS] = {
+void add_camera(const Lanes& lanes, IntV seen, const CameraGradient<FloatV>& g, double* total) {
+  FloatV rows[CAMERA_FLOATS] = {
       g.rotation.m[0][0], g.rotation.m[0][1], g.rotation.m[0][2], g.rotation.m[1][0], g.rotation.m[1][1],
       g.rotation.m[1][2], g.rotation.m[2][0], g.rotation.m[2][1], g.rotation.m[2][2], g.position.x,
       g.position.y,       g.position.z,       g.focal[0],         g.focal[1],         g.center[0],
@@ -130,19 +129,19 @@ void project_backward(const SplatArrays& splats, const View& view, const int32_t
     if (camera_total) std::fill(camera_total, camera_total + CAMERA_FLOATS, 0.0);
     for (int64_t n = chunk * CHUNK; n < end; n += LANES) {
       Lanes lanes{n, static_cast<int>(std::min<int64_t>(LANES, end - n))};
-      Int16 seen{};
+      IntV seen{};
       for (int i = 0; i < lanes.valid; ++i) seen[i] = counts[n + i] > 0 ? -1 : 0;
       if (!any(seen)) continue;
-      Float16 s[PAIR_FLOATS];
+      FloatV s[PAIR_FLOATS];
       gather_pairs(lanes, counts, first_pair, pair_gradients, s);
       auto in = load(splats, lanes);
       auto projection = project_splat(in, view.camera, view.width, view.height, view.antialias);
       constexpr float once = 1 / SQRT_HALF_LOG2E, twice = once * once;  // the records' u, v carry this factor
-      EllipseGradient<Float16> g{s[0],         once * s[1],  once * s[2],       twice * s[3], twice * s[4],
+      EllipseGradient<FloatV> g{s[0],         once * s[1],  once * s[2],       twice * s[3], twice * s[4],
                                  twice * s[5], {s[6], s[7], s[8]}, s[9]};
-      CameraGradient<Float16> camera_gradient;
+      CameraGradient<FloatV> camera_gradient;
       auto out = project_splat_backward(in, projection, view.camera, view.antialias, g, camera_gradient);
-      auto add3 = [&](float* base, Vec3<Float16> v) {
+      auto add3 = [&](float* base, Vec3<FloatV> v) {
         lanes.add(base, 3, 0, seen, v.x);
         lanes.add(base, 3, 1, seen, v.y);
         lanes.add(base, 3, 2, seen, v.z);
@@ -150,7 +149,7 @@ void project_backward(const SplatArrays& splats, const View& view, const int32_t
       if (gradients.means) add3(gradients.means, out.mean);
       if (gradients.log_scales) add3(gradients.log_scales, out.log_scale);
       if (gradients.quats) {
-        const Float16 quat[4] = {out.quat.w, out.quat.x, out.quat.y, out.quat.z};
+        const FloatV quat[4] = {out.quat.w, out.quat.x, out.quat.y, out.quat.z};
         for (int k = 0; k < 4; ++k) lanes.add(gradients.quats, 4, k, seen, quat[k]);
       }
       if (gradients.opacity_logits) lanes.add(gradients.opacity_logits, 1, 0, seen, out.opacity_logit);
@@ -160,9 +159,9 @@ void project_backward(const SplatArrays& splats, const View& view, const int32_t
       if (camera_total) add_camera(lanes, seen, camera_gradient, camera_total);
       if (frame_pairs)
         for (int pair = 0; pair < splats.pairs; ++pair) {
-          const Vec3<Float16>& t = out.frame_translation[pair];
-          const Quat<Float16>& q = out.frame_quat[pair];
-          const Float16 row[7] = {t.x, t.y, t.z, q.w, q.x, q.y, q.z};
+          const Vec3<FloatV>& t = out.frame_translation[pair];
+          const Quat<FloatV>& q = out.frame_quat[pair];
+          const FloatV row[7] = {t.x, t.y, t.z, q.w, q.x, q.y, q.z};
           for (int i = 0; i < lanes.valid; ++i)
             for (int k = 0; k < 7; ++k) frame_pairs[((n + i) * splats.pairs + pair) * 7 + k] = row[k][i];
         }

@@ -1,5 +1,8 @@
-// Blends the splats of each tile, near to far, a row of sixteen pixels at a time; the backward pass walks the same way
-// and needs nothing but the finished pictures (Brush, 2024).
+// Blends the splats of each tile, near to far; the backward pass walks the same way and needs nothing but the finished
+// pictures (Brush, 2024).
+//
+// A tile's row is cut into segments of LANES pixels. For each splat a bit mask says which segments its ellipse meets
+// and which still have an unfinished pixel; only those are computed.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -10,186 +13,225 @@
 namespace splatworld {
 namespace {
 
-static_assert(TILE == LANES, "one vector holds a row of a tile");
+constexpr int PARTS = TILE / LANES;            // segments a row
+constexpr int SEGMENTS = TILE * PARTS;         // segment = part * TILE + row
+static_assert(TILE % LANES == 0 && SEGMENTS <= 64, "a bit a segment");
 
-const Float16 COLUMN = {0.5f, 1.5f, 2.5f, 3.5f, 4.5f, 5.5f, 6.5f, 7.5f,
-                        8.5f, 9.5f, 10.5f, 11.5f, 12.5f, 13.5f, 14.5f, 15.5f};
+struct LaneOffsets {
+  FloatV half;  // 0.5, 1.5, ...
+  LaneOffsets() {
+    for (int i = 0; i < LANES; ++i) half[i] = i + 0.5f;
+  }
+};
+const LaneOffsets OFFSETS;
+
+int row_of(int segment) { return segment % TILE; }
+int column_of(int segment) { return segment / TILE * LANES; }
 
 struct TileBox {
   int x, y, columns, rows;
+
+  TileBox(const View& view, long tile) {
+    x = static_cast<int>(tile % view.tiles_x()) * TILE;
+    y = static_cast<int>(tile / view.tiles_x()) * TILE;
+    columns = std::min(TILE, view.width - x);
+    rows = std::min(TILE, view.height - y);
+  }
+  bool contains(int segment) const { return row_of(segment) < rows && column_of(segment) < columns; }
+  int width(int segment) const { return std::min(LANES, columns - column_of(segment)); }
 };
 
-TileBox tile_box(const View& view, long tile) {
-  int x = static_cast<int>(tile % view.tiles_x()) * TILE, y = static_cast<int>(tile / view.tiles_x()) * TILE;
-  return {x, y, std::min(TILE, view.width - x), std::min(TILE, view.height - y)};
-}
-
-// A splat's footprint in one tile.
+// A splat's ellipse seen from one tile.
 struct Footprint {
-  Float16 p_dx;
-  float dy0;  // dy at the tile's first row
-  int first_row, last_row;
+  FloatV p_dx[PARTS];
+  float dy0;          // dy at the tile's first row
+  uint64_t segments;  // those it meets
 
   Footprint(const Record& s, const TileBox& box) {
-    p_dx = s.p * (COLUMN + (box.x - s.x));
     dy0 = box.y + 0.5f - s.y;
-    float reach = std::sqrt(s.cut) / s.r;
-    first_row = static_cast<int>(std::ceil(std::max(-reach - dy0, 0.0f)));
-    last_row = static_cast<int>(std::floor(std::min(reach - dy0, static_cast<float>(box.rows - 1))));
+    for (int part = 0; part < PARTS; ++part) p_dx[part] = s.p * (OFFSETS.half + (box.x + part * LANES - s.x));
+    // Per row: |p dx + q dy| <= sqrt(cut - (r dy)^2). A hundredth of a pixel absorbs rounding; the pixels decide.
+    segments = 0;
+    const float slack = s.p * 1e-2f;
+    for (int block = 0; block < PARTS; ++block) {
+      FloatV dy = OFFSETS.half + (dy0 - 0.5f + block * LANES);
+      FloatV v = s.r * dy, room = s.cut + 1e-2f - v * v, middle = s.q * dy;
+      FloatV half = vsqrt(vmax(room, FloatV{})) + slack;
+      for (int part = 0; part < PARTS; ++part) {
+        FloatV first = middle + p_dx[part][0], last = middle + p_dx[part][LANES - 1];
+        uint64_t meets = bits((room >= FloatV{}) & (first <= half) & (last >= -half));
+        segments |= meets << (part * TILE + block * LANES);
+      }
+    }
   }
 };
 
 struct Hit {
-  Float16 alpha;  // clamped
-  Int16 touched;  // alpha >= 1/255
-  Float16 u;
+  FloatV alpha;  // clamped
+  IntV touched;  // alpha >= 1/255
+  FloatV u;
   float v;
 };
 
-SW_HD Hit evaluate(const Record& s, const Footprint& f, float dy) {
-  Float16 u = f.p_dx + s.q * dy;
+SW_HD Hit evaluate(const Record& s, const Footprint& f, int segment) {
+  float dy = f.dy0 + row_of(segment);
+  FloatV u = f.p_dx[segment / TILE] + s.q * dy;
   float v = s.r * dy;
-  Float16 alpha = s.opacity * vexp2(-(u * u) - v * v);
-  alpha = vmin(alpha, broadcast(ALPHA_MAX));
+  FloatV alpha = vmin(s.opacity * vexp2_unchecked(-(u * u) - v * v), broadcast(ALPHA_MAX));
   return {alpha, alpha >= broadcast(ALPHA_MIN), u, v};
 }
 
-// Transmittance of a row: `open` is zero where the pixel is finished, `closed` keeps what it was then.
-struct Transmittance {
-  Float16 open[TILE], closed[TILE];
-  uint32_t live;  // a bit a row, cleared when all its pixels are finished
+// Transmittance: `open` is zero where the pixel is finished, `closed` keeps what it was then.
+struct Light {
+  FloatV open[SEGMENTS], closed[SEGMENTS];
+  uint64_t live = 0;  // segments with an unfinished pixel
 
-  explicit Transmittance(const TileBox& box) {
-    live = (1u << box.rows) - 1u;
-    for (int row = 0; row < TILE; ++row) {
+  explicit Light(const TileBox& box) {
+    for (int segment = 0; segment < SEGMENTS; ++segment) {
       // Pixels beyond the image start out finished.
-      open[row] = select(COLUMN < broadcast(static_cast<float>(box.columns)), broadcast(1.0f), Float16{});
-      closed[row] = Float16{};
+      float limit = box.contains(segment) ? static_cast<float>(box.width(segment)) : 0.0f;
+      open[segment] = select(OFFSETS.half < broadcast(limit), broadcast(1.0f), FloatV{});
+      closed[segment] = FloatV{};
+      if (limit > 0) live |= uint64_t{1} << segment;
     }
   }
 
-  // The mask of pixels that blend this splat, and its weight there.
-  SW_HD Int16 blend(int row, const Hit& hit, Float16& before, Float16& weight) {
-    before = open[row];
-    Float16 after = before - before * hit.alpha;
-    Int16 alive = after > broadcast(TRANSMITTANCE_STOP);
-    Int16 blends = hit.touched & alive;
-    weight = select(blends, before * hit.alpha, Float16{});
-    open[row] = select(hit.touched, select(alive, after, Float16{}), before);
-    Int16 stops = hit.touched & mask_not(alive);
+  // Which pixels blend this splat, and its weight there.
+  SW_HD IntV blend(int segment, const Hit& hit, FloatV& before, FloatV& weight) {
+    before = open[segment];
+    FloatV after = before - before * hit.alpha;
+    IntV alive = after > broadcast(TRANSMITTANCE_STOP);
+    IntV blends = hit.touched & alive;
+    weight = select(blends, before * hit.alpha, FloatV{});
+    open[segment] = select(hit.touched, select(alive, after, FloatV{}), before);
+    IntV stops = hit.touched & mask_not(alive);
     if (any(stops)) {
-      closed[row] = closed[row] + select(stops, before, Float16{});
-      if (!any(open[row] > Float16{})) live &= ~(1u << row);
+      closed[segment] = closed[segment] + select(stops, before, FloatV{});
+      if (!any(open[segment] > FloatV{})) live &= ~(uint64_t{1} << segment);
     }
     return blends;
   }
 };
 
-void store_row(float* target, int columns, Float16 value) { std::memcpy(target, &value, columns * sizeof(float)); }
+int64_t pixel_of(const View& view, const TileBox& box, int segment) {
+  return static_cast<int64_t>(box.y + row_of(segment)) * view.width + box.x + column_of(segment);
+}
 
-Float16 load_row(const float* source, int columns) {
-  Float16 value{};
-  std::memcpy(&value, source, columns * sizeof(float));
+FloatV load_pixels(const float* source, int count) {
+  FloatV value{};
+  std::memcpy(&value, source, count * sizeof(float));
   return value;
 }
 
-void load_colors(const float* source, int columns, Float16 color[3]) {
-  for (int c = 0; c < 3; ++c) color[c] = Float16{};
-  for (int i = 0; i < columns; ++i)
+void load_colors(const float* source, int count, FloatV color[3]) {
+  for (int c = 0; c < 3; ++c) color[c] = FloatV{};
+  for (int i = 0; i < count; ++i)
     for (int c = 0; c < 3; ++c) color[c][i] = source[3 * i + c];
 }
 
+// WITH_DEPTH: the pictures of depth and bodies are wanted too; fits go without.
+template <bool WITH_DEPTH>
 void blend_tile(const View& view, const TileBox& box, const Record* records, const int32_t* begin, const int32_t* end,
                 const float background[3], const Pictures& out) {
-  Transmittance light(box);
-  Float16 color[TILE][3], depth[TILE], median[TILE];
-  Int16 body[TILE];
-  for (int row = 0; row < TILE; ++row) {
-    color[row][0] = color[row][1] = color[row][2] = depth[row] = median[row] = Float16{};
-    body[row] = Int16{} - 1;
+  Light light(box);
+  FloatV color[SEGMENTS][3], depth[SEGMENTS], median[SEGMENTS];
+  IntV body[SEGMENTS];
+  for (int segment = 0; segment < SEGMENTS; ++segment) {
+    color[segment][0] = color[segment][1] = color[segment][2] = depth[segment] = median[segment] = FloatV{};
+    body[segment] = IntV{} - 1;
   }
   for (const int32_t* entry = begin; entry != end && light.live; ++entry) {
     const Record& s = records[*entry];
     Footprint footprint(s, box);
-    for (int row = footprint.first_row; row <= footprint.last_row; ++row) {
-      if (!(light.live >> row & 1u)) continue;
-      Hit hit = evaluate(s, footprint, footprint.dy0 + row);
+    for (uint64_t todo = footprint.segments & light.live; todo; todo &= todo - 1) {
+      int segment = __builtin_ctzll(todo);
+      Hit hit = evaluate(s, footprint, segment);
       if (!any(hit.touched)) continue;
-      Float16 before, weight;
-      light.blend(row, hit, before, weight);
-      for (int c = 0; c < 3; ++c) color[row][c] = color[row][c] + weight * s.color[c];
-      depth[row] = depth[row] + weight * s.depth;
-      Int16 half = (weight > Float16{}) & (before > broadcast(0.5f)) & (before - weight <= broadcast(0.5f));
+      FloatV before, weight;
+      light.blend(segment, hit, before, weight);
+      for (int c = 0; c < 3; ++c) color[segment][c] = color[segment][c] + weight * s.color[c];
+      if (!WITH_DEPTH) continue;
+      depth[segment] = depth[segment] + weight * s.depth;
+      IntV half = (weight > FloatV{}) & (before > broadcast(0.5f)) & (before - weight <= broadcast(0.5f));
       if (any(half)) {
-        median[row] = select(half, broadcast(s.depth), median[row]);
-        body[row] = select(half, Int16{} + s.body, body[row]);
+        median[segment] = select(half, broadcast(s.depth), median[segment]);
+        body[segment] = select(half, IntV{} + s.body, body[segment]);
       }
     }
   }
-  for (int row = 0; row < box.rows; ++row) {
-    int64_t pixel = static_cast<int64_t>(box.y + row) * view.width + box.x;
-    Float16 rest = light.open[row] + light.closed[row];
-    store_row(out.transmittance + pixel, box.columns, rest);
-    store_row(out.depth + pixel, box.columns, depth[row]);
-    store_row(out.median_depth + pixel, box.columns, median[row]);
-    std::memcpy(out.body_ids + pixel, &body[row], box.columns * sizeof(int32_t));
+  for (int segment = 0; segment < SEGMENTS; ++segment) {
+    if (!box.contains(segment)) continue;
+    int64_t pixel = pixel_of(view, box, segment);
+    int count = box.width(segment);
+    FloatV rest = light.open[segment] + light.closed[segment];
+    std::memcpy(out.transmittance + pixel, &rest, count * sizeof(float));
+    if (WITH_DEPTH) {
+      std::memcpy(out.depth + pixel, &depth[segment], count * sizeof(float));
+      std::memcpy(out.median_depth + pixel, &median[segment], count * sizeof(float));
+      std::memcpy(out.body_ids + pixel, &body[segment], count * sizeof(int32_t));
+    }
     for (int c = 0; c < 3; ++c) {
-      Float16 channel = color[row][c] + rest * background[c];
-      for (int i = 0; i < box.columns; ++i) out.image[3 * (pixel + i) + c] = channel[i];
+      FloatV channel = color[segment][c] + rest * background[c];
+      for (int i = 0; i < count; ++i) out.image[3 * (pixel + i) + c] = channel[i];
     }
   }
 }
 
-// What the pixels of a row want, and how much of it lies behind what was blended so far.
-struct RowGradient {
-  Float16 color[3], depth, behind;
+// What the pixels of a segment want, and how much of it lies behind what was blended so far.
+struct Wanted {
+  FloatV color[3], depth, behind;
 };
 
+template <bool WITH_DEPTH>
 void backward_tile(const View& view, const TileBox& box, const Record* records, const int32_t* splats,
                    const int32_t* slots, int64_t count, const Pictures& pictures, const Pictures& gradients,
                    PairGradient* pair_gradients) {
-  Transmittance light(box);
-  RowGradient rows[TILE];
-  for (int row = 0; row < box.rows; ++row) {
-    int64_t pixel = static_cast<int64_t>(box.y + row) * view.width + box.x;
-    RowGradient& g = rows[row];
-    Float16 image[3];
-    load_colors(gradients.image + 3 * pixel, box.columns, g.color);
-    load_colors(pictures.image + 3 * pixel, box.columns, image);
-    g.depth = load_row(gradients.depth + pixel, box.columns);
+  Light light(box);
+  Wanted wanted[SEGMENTS];
+  for (int segment = 0; segment < SEGMENTS; ++segment) {
+    if (!box.contains(segment)) continue;
+    int64_t pixel = pixel_of(view, box, segment);
+    int width = box.width(segment);
+    Wanted& want = wanted[segment];
+    FloatV image[3];
+    load_colors(gradients.image + 3 * pixel, width, want.color);
+    load_colors(pictures.image + 3 * pixel, width, image);
     // The image's last term, transmittance * background, is part of what lies behind every splat.
-    g.behind = g.color[0] * image[0] + g.color[1] * image[1] + g.color[2] * image[2] +
-               g.depth * load_row(pictures.depth + pixel, box.columns) +
-               load_row(gradients.transmittance + pixel, box.columns) *
-                   load_row(pictures.transmittance + pixel, box.columns);
+    want.behind = want.color[0] * image[0] + want.color[1] * image[1] + want.color[2] * image[2];
+    if (gradients.transmittance)
+      want.behind = want.behind + load_pixels(gradients.transmittance + pixel, width) *
+                                      load_pixels(pictures.transmittance + pixel, width);
+    if (!WITH_DEPTH) continue;
+    want.depth = load_pixels(gradients.depth + pixel, width);
+    want.behind = want.behind + want.depth * load_pixels(pictures.depth + pixel, width);
   }
   for (int64_t entry = 0; entry < count; ++entry) {
     PairGradient& out = pair_gradients[slots[entry]];
-    if (!light.live) {
-      out = PairGradient{};
-      continue;
-    }
+    out = PairGradient{};
+    if (!light.live) continue;
     const Record& s = records[splats[entry]];
     Footprint footprint(s, box);
-    Float16 moments[6] = {}, color[3] = {}, depth{};
+    FloatV moments[6] = {}, color[3] = {}, depth{};
     bool touched = false;
-    for (int row = footprint.first_row; row <= footprint.last_row; ++row) {
-      if (!(light.live >> row & 1u)) continue;
-      Hit hit = evaluate(s, footprint, footprint.dy0 + row);
+    for (uint64_t todo = footprint.segments & light.live; todo; todo &= todo - 1) {
+      int segment = __builtin_ctzll(todo);
+      Hit hit = evaluate(s, footprint, segment);
       if (!any(hit.touched)) continue;
-      Float16 before, weight;
-      Int16 blends = light.blend(row, hit, before, weight);
       touched = true;
-      RowGradient& want = rows[row];
+      FloatV before, weight;
+      IntV blends = light.blend(segment, hit, before, weight);
+      Wanted& want = wanted[segment];
       for (int c = 0; c < 3; ++c) color[c] = color[c] + weight * want.color[c];
-      depth = depth + weight * want.depth;
-      Float16 value = want.color[0] * s.color[0] + want.color[1] * s.color[1] + want.color[2] * s.color[2] +
-                      want.depth * s.depth;
+      FloatV value = want.color[0] * s.color[0] + want.color[1] * s.color[1] + want.color[2] * s.color[2];
+      if (WITH_DEPTH) {
+        depth = depth + weight * want.depth;
+        value = value + want.depth * s.depth;
+      }
       want.behind = want.behind - weight * value;
       // dL/dlog(alpha) = weight * value - alpha / (1 - alpha) * behind; a clamped alpha passes none on.
-      Float16 g = weight * value - hit.alpha / (1.0f - hit.alpha) * want.behind;
-      g = select(blends & (hit.alpha < broadcast(ALPHA_MAX)), g, Float16{});
-      Float16 g_u = g * hit.u, g_v = g * hit.v;
+      FloatV g = weight * value - hit.alpha / (1.0f - hit.alpha) * want.behind;
+      g = select(blends & (hit.alpha < broadcast(ALPHA_MAX)), g, FloatV{});
+      FloatV g_u = g * hit.u, g_v = g * hit.v;
       moments[0] = moments[0] + g;
       moments[1] = moments[1] + g_u;
       moments[2] = moments[2] + g_v;
@@ -197,13 +239,10 @@ void backward_tile(const View& view, const TileBox& box, const Record* records, 
       moments[4] = moments[4] + g_u * hit.v;
       moments[5] = moments[5] + g_v * hit.v;
     }
-    if (!touched) {
-      out = PairGradient{};
-      continue;
-    }
-    out = {{sum(moments[0]), sum(moments[1]), sum(moments[2]), sum(moments[3]), sum(moments[4]), sum(moments[5])},
-           {sum(color[0]), sum(color[1]), sum(color[2])},
-           sum(depth)};
+    if (!touched) continue;
+    for (int k = 0; k < 6; ++k) out.moments[k] = sum(moments[k]);
+    for (int c = 0; c < 3; ++c) out.color[c] = sum(color[c]);
+    if (WITH_DEPTH) out.depth = sum(depth);
   }
 }
 
@@ -211,19 +250,21 @@ void backward_tile(const View& view, const TileBox& box, const Record* records, 
 
 void rasterize(const View& view, const Record* records, const int32_t* pair_splat, const int64_t* tile_start,
                const float background[3], const Pictures& out) {
+  auto blend = out.depth ? blend_tile<true> : blend_tile<false>;
   parallel_for(static_cast<long>(view.tiles_x()) * view.tiles_y(), [&](long tile) {
-    blend_tile(view, tile_box(view, tile), records, pair_splat + tile_start[tile], pair_splat + tile_start[tile + 1],
-               background, out);
+    blend(view, TileBox(view, tile), records, pair_splat + tile_start[tile], pair_splat + tile_start[tile + 1],
+          background, out);
   });
 }
 
 void rasterize_backward(const View& view, const Record* records, const int32_t* pair_splat, const int32_t* pair_slot,
                         const int64_t* tile_start, const Pictures& pictures, const Pictures& gradients,
                         PairGradient* pair_gradients) {
+  auto backward = gradients.depth ? backward_tile<true> : backward_tile<false>;
   parallel_for(static_cast<long>(view.tiles_x()) * view.tiles_y(), [&](long tile) {
     int64_t start = tile_start[tile];
-    backward_tile(view, tile_box(view, tile), records, pair_splat + start, pair_slot + start,
-                  tile_start[tile + 1] - start, pictures, gradients, pair_gradients);
+    backward(view, TileBox(view, tile), records, pair_splat + start, pair_slot + start, tile_start[tile + 1] - start,
+             pictures, gradients, pair_gradients);
   });
 }
 

@@ -1,6 +1,6 @@
-// Arithmetic that reads the same for one number (float) and for sixteen (Float16, a compiler vector).
+// Arithmetic that reads the same for one number (float) and for several side by side (FloatV, a compiler vector).
 //
-// Everything in math/ is templated on F, one of the two. Masks are what F's comparisons give (bool or Int16): combine
+// Everything in math/ is templated on F, one of the two. Masks are what F's comparisons give (bool or IntV): combine
 // them with & and |, choose with select().
 #pragma once
 
@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <cstring>
 
-#if defined(__AVX__) && !defined(__CUDACC__)
+#if defined(__SSE2__) && !defined(__CUDACC__)
 #include <immintrin.h>
 #endif
 
@@ -29,87 +29,86 @@ SW_HD bool any(bool mask) { return mask; }
 
 #ifndef __CUDACC__
 
+// As many lanes as the instruction set computes at once; wider vectors are split badly by compilers.
+#if defined(__AVX512F__)
 constexpr int LANES = 16;
-typedef float Float16 __attribute__((vector_size(64)));
-typedef int32_t Int16 __attribute__((vector_size(64)));
+#elif defined(__AVX2__)
+constexpr int LANES = 8;
+#else
+constexpr int LANES = 4;
+#endif
+typedef float FloatV __attribute__((vector_size(4 * LANES)));
+typedef int32_t IntV __attribute__((vector_size(4 * LANES)));
 
-SW_HD Float16 broadcast(float a) { return a - Float16{}; }
-SW_HD Float16 select(Int16 mask, Float16 a, Float16 b) { return mask ? a : b; }
-SW_HD Int16 select(Int16 mask, Int16 a, Int16 b) { return mask ? a : b; }
-SW_HD Int16 mask_not(Int16 mask) { return ~mask; }
+SW_HD FloatV broadcast(float a) { return a - FloatV{}; }
+SW_HD FloatV select(IntV mask, FloatV a, FloatV b) { return mask ? a : b; }
+SW_HD IntV select(IntV mask, IntV a, IntV b) { return mask ? a : b; }
+SW_HD IntV mask_not(IntV mask) { return ~mask; }
 
-SW_HD Float16 vsqrt(Float16 a) {
-  Float16 root;
+SW_HD FloatV vsqrt(FloatV a) {
+  FloatV root;
   for (int i = 0; i < LANES; ++i) root[i] = std::sqrt(a[i]);
   return root;
 }
 
-// Whether any lane of a mask is set: the one thing for which vector extensions have no good word.
-SW_HD bool any(Int16 mask) {
+// One bit a lane: the one thing for which vector extensions have no word.
+SW_HD uint32_t bits(IntV mask) {
 #if defined(__AVX512F__)
-  return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0;
-#elif defined(__AVX__)
-  __m256i half[2];
-  std::memcpy(half, &mask, sizeof half);
-  __m256i both = (__m256i)((__v4du)half[0] | (__v4du)half[1]);
-  return !_mm256_testz_si256(both, both);
+  return _mm512_movepi32_mask((__m512i)mask);
+#elif defined(__AVX2__)
+  return static_cast<uint32_t>(_mm256_movemask_ps((__m256)mask));
+#elif defined(__SSE2__)
+  return static_cast<uint32_t>(_mm_movemask_ps((__m128)mask));
 #else
-  int64_t word[8];
-  std::memcpy(word, &mask, sizeof word);
-  return ((word[0] | word[1]) | (word[2] | word[3])) | ((word[4] | word[5]) | (word[6] | word[7]));
+  uint32_t set = 0;
+  for (int i = 0; i < LANES; ++i) set |= static_cast<uint32_t>(mask[i] & 1) << i;
+  return set;
 #endif
 }
 
-SW_HD float sum(Float16 a) {
-  typedef float Float8 __attribute__((vector_size(32)));
+SW_HD bool any(IntV mask) { return bits(mask) != 0; }
+
+// Sum of the lanes, halving; the same order whatever the instruction set.
+SW_HD float sum(FloatV a) {
   typedef float Float4 __attribute__((vector_size(16)));
-  Float8 low8, high8;
-  std::memcpy(&low8, &a, 32);
-  std::memcpy(&high8, (const char*)&a + 32, 32);
-  low8 += high8;
-  Float4 low4, high4;
-  std::memcpy(&low4, &low8, 16);
-  std::memcpy(&high4, (const char*)&low8 + 16, 16);
-  low4 += high4;
-  return (low4[0] + low4[2]) + (low4[1] + low4[3]);
+  Float4 quarter[LANES / 4];
+  std::memcpy(quarter, &a, sizeof a);
+  for (int width = LANES / 8; width > 0; width /= 2)
+    for (int i = 0; i < width; ++i) quarter[i] += quarter[i + width];
+  return (quarter[0][0] + quarter[0][2]) + (quarter[0][1] + quarter[0][3]);
 }
 
-SW_HD Float16 load16(const float* source) {
-  Float16 value;
-  std::memcpy(&value, source, sizeof value);
-  return value;
-}
-
-SW_HD void store16(float* target, Float16 value) { std::memcpy(target, &value, sizeof value); }
-
-// 2^a to 2e-7 relative: round to the nearest integer, polynomial on [-1/2, 1/2], exponent bits. Results below 2^-126
-// flush to 2^-126, above 2^127 to 2^127; NaN gives an arbitrary finite number, so callers test their inputs.
-SW_HD Float16 vexp2(Float16 a) {
+// 2^a for a <= 127, to 1e-7 relative: round to the nearest integer, polynomial on [-1/2, 1/2], exponent bits. Results
+// below 2^-126 flush to 2^-126.
+SW_HD FloatV vexp2_unchecked(FloatV a) {
   a = select(a > broadcast(-126.0f), a, broadcast(-126.0f));
-  a = select(a < broadcast(127.0f), a, broadcast(127.0f));
   const float shift = 12582912.0f;  // 1.5 * 2^23: adding it leaves the rounded integer in the low bits
-  Float16 shifted = a + shift;
-  Int16 whole = (Int16)shifted - (Int16)broadcast(shift);
-  Float16 part = a - (shifted - shift);
-  Float16 result = broadcast(1.535336188319500e-4f);
-  result = result * part + 1.339887440266574e-3f;
-  result = result * part + 9.618437357674640e-3f;
-  result = result * part + 5.550332471162809e-2f;
-  result = result * part + 2.402264791363012e-1f;
-  result = result * part + 6.931472028550421e-1f;
-  result = result * part + 1.0f;
-  return (Float16)((Int16)result + (whole << 23));
+  FloatV shifted = a + shift;
+  FloatV part = a - (shifted - shift);
+  FloatV result = broadcast(1.327647151933759e-03f);
+  result = result * part + 9.675541330672154e-03f;
+  result = result * part + 5.550713274961570e-02f;
+  result = result * part + 2.402211972393414e-01f;
+  result = result * part + 6.931469670638644e-01f;
+  result = result * part + 1.000000071654655e+00f;
+  return (FloatV)((IntV)result + ((IntV)shifted << 23));  // the shift's own bits fall off at the top
+}
+
+// 2^a; results above 2^127 stay there. NaN gives an arbitrary finite number, so callers test their inputs.
+SW_HD FloatV vexp2(FloatV a) {
+  a = select(a < broadcast(127.0f), a, broadcast(127.0f));
+  return vexp2_unchecked(a);
 }
 
 // log2(a) for positive normal a, to 2e-7 absolute: exponent bits plus the atanh series of the mantissa.
-SW_HD Float16 vlog2(Float16 a) {
-  Int16 bits = (Int16)a - 0x3f3504f3;  // centre the mantissa on [sqrt(1/2), sqrt(2))
-  Int16 exponent = bits >> 23;
-  Float16 mantissa = (Float16)((bits & 0x007fffff) + 0x3f3504f3);
-  Float16 s = (mantissa - 1.0f) / (mantissa + 1.0f);
-  Float16 s2 = s * s;
-  Float16 series = ((s2 * (1.0f / 9) + 1.0f / 7) * s2 + 1.0f / 5) * s2 + 1.0f / 3;
-  return __builtin_convertvector(exponent, Float16) + (series * s2 + 1.0f) * s * 2.885390081777927f;
+SW_HD FloatV vlog2(FloatV a) {
+  IntV offset = (IntV)a - 0x3f3504f3;  // centre the mantissa on [sqrt(1/2), sqrt(2))
+  IntV exponent = offset >> 23;
+  FloatV mantissa = (FloatV)((offset & 0x007fffff) + 0x3f3504f3);
+  FloatV s = (mantissa - 1.0f) / (mantissa + 1.0f);
+  FloatV s2 = s * s;
+  FloatV series = ((s2 * (1.0f / 9) + 1.0f / 7) * s2 + 1.0f / 5) * s2 + 1.0f / 3;
+  return __builtin_convertvector(exponent, FloatV) + (series * s2 + 1.0f) * s * 2.885390081777927f;
 }
 
 #endif

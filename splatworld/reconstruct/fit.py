@@ -113,15 +113,14 @@ class _Fit:
             background = torch.from_numpy(generator.random(3, dtype=np.float32))
         body_ids = torch.zeros(len(self.parameters), dtype=torch.int32)
         one = RasterPass(
-            values, body_ids, self.frame_table, row, size, background, sh_count=(degree + 1) ** 2
+            values, body_ids, self.frame_table, row, size, background, sh_count=(degree + 1) ** 2, color_only=True
         )
         gain = self.exposures.gain(frame)
         exposed = one.image * gain
         by_exposed = _loss_gradient(exposed, target, mask, config.ssim_weight)
         self.exposures.step(frame, (by_exposed * exposed).sum(dim=(0, 1)))
         gradients: dict[str, Tensor | None] = {name: torch.zeros_like(value) for name, value in values.items()}
-        flat = torch.zeros_like(one.transmittance)
-        one.backward(by_exposed * gain, flat, flat, gradients)
+        one.backward(gradients, by_exposed * gain)
         opacity = values["opacity_logits"].sigmoid()
         count = len(self.parameters)
         gradients["opacity_logits"] += config.opacity_cost / count * opacity * (1 - opacity)

@@ -115,7 +115,7 @@ class RasterPass:
     Attributes:
         image: [H, W, 3] over the background.
         transmittance: [H, W] what of the background is seen.
-        depth_sum: [H, W] sum of weight * depth.
+        depth_sum: [H, W] sum of weight * depth; this and the next two are None where `color_only`.
         median_depth: [H, W] m.
         body_ids: [H, W] int32.
         counts: [N] int32 tiles that each splat touches; 0: not seen.
@@ -136,6 +136,7 @@ class RasterPass:
         skin: Skin | None = None,
         sh_count: int | None = None,
         antialias: bool = False,
+        color_only: bool = False,
     ) -> None:
         """Project, sort and blend.
 
@@ -149,6 +150,7 @@ class RasterPass:
             skin: as in `rasterize`.
             sh_count: harmonics to use, 1, 4, 9 or 16; all that are stored by default.
             antialias: as in `rasterize`.
+            color_only: make no pictures of depth and bodies.
 
         Raises:
             InputError: more (tile, splat) pairs than can be counted.
@@ -188,31 +190,37 @@ class RasterPass:
             torch.empty(self.pairs, dtype=torch.int32), self._pair_splat, self._pair_slot, self._tile_start,
         )  # fmt: skip
         shape = (self._height, self._width)
-        self.image, self.transmittance, self.depth_sum = torch.empty(*shape, 3), torch.empty(shape), torch.empty(shape)
-        self.median_depth, self.body_ids = torch.empty(shape), torch.empty(shape, dtype=torch.int32)
+        self.image, self.transmittance = torch.empty(*shape, 3), torch.empty(shape)
+        self.depth_sum = None if color_only else torch.empty(shape)
+        self.median_depth = None if color_only else torch.empty(shape)
+        self.body_ids = None if color_only else torch.empty(shape, dtype=torch.int32)
         kernels.rasterize(
             self._width, self._height, self._records, self._pair_splat, self._tile_start, background,
             self.image, self.transmittance, self.depth_sum, self.median_depth, self.body_ids,
         )  # fmt: skip
 
     def backward(
-        self, image: Tensor, transmittance: Tensor, depth_sum: Tensor, gradients: dict[str, Tensor | None]
+        self,
+        gradients: dict[str, Tensor | None],
+        image: Tensor,
+        transmittance: Tensor | None = None,
+        depth_sum: Tensor | None = None,
     ) -> None:
         """Add this view's gradients to `gradients`.
 
         Args:
-            image: [H, W, 3] gradient of the image.
-            transmittance: [H, W] gradient of the transmittance.
-            depth_sum: [H, W] gradient of the depth sum.
             gradients: float32 tensors shaped like PARAMETERS, and float64 `frames` [F, 7] and `camera` [16]; what is
                 missing or None is not computed.
+            image: [H, W, 3] gradient of the image.
+            transmittance: [H, W] gradient of the transmittance; None: zero.
+            depth_sum: [H, W] gradient of the depth sum; None: zero.
         """
         kernels = self._kernels
         pair_gradients = torch.empty(self.pairs, kernels.PAIR_FLOATS)
         kernels.rasterize_backward(
             self._width, self._height, self._records, self._pair_splat, self._pair_slot, self._tile_start,
             self.image, self.transmittance, self.depth_sum,
-            image.contiguous(), transmittance.contiguous(), depth_sum.contiguous(), pair_gradients,
+            *(None if g is None else g.contiguous() for g in (image, transmittance, depth_sum)), pair_gradients,
         )  # fmt: skip
         count = len(self.counts)
         frames, camera = gradients.get("frames"), gradients.get("camera")
@@ -269,7 +277,7 @@ class _Rasterize(torch.autograd.Function):
         for b, one in enumerate(ctx.passes):
             gradients["frames"] = None if frames is None else frames[b]
             gradients["camera"] = None if cameras is None else cameras[b]
-            one.backward(image[b], transmittance[b], depth_sum[b], gradients)
+            one.backward(gradients, image[b], transmittance[b], depth_sum[b])
         background = None
         if needed[7]:
             light = torch.stack([p.transmittance for p in ctx.passes])
