@@ -14,6 +14,7 @@ _MIN_STEP = 0.004  # image widths; keyframes closer than this show the same pict
 _MAX_STEP = 0.10  # beyond, neighbours share too little to be matched reliably
 _EXTRA = 1.5  # a fast video may have this many times more keyframes than its length asks for
 _LEAST_PATH = 0.04  # image widths over the whole video; below, nothing can be triangulated
+_STILL_SPEED = 0.05  # image widths a second at which the middle of the flow moves; hand-held video has 0.1 to 0.5
 
 FILM_BETTER = (
     "film again: walk slowly around the scene for 20 to 40 s, keep it in view, and let the phone travel sideways "
@@ -81,8 +82,10 @@ def check_watchable(motion: Motion, *, name: str) -> None:
             "with texture, in good light and in focus."
         )
     fixed = motion.fixed[np.isfinite(motion.fixed)]
-    path = motion.path[-1]
-    if path < _LEAST_PATH or (len(fixed) and np.median(fixed) > 0.12 and np.quantile(fixed, 0.1) > 0.03):
+    stays = len(fixed) > 0 and np.median(fixed) > 0.12 and np.quantile(fixed, 0.1) > 0.03
+    # A gripper or an overlay stays in place as well; behind it the rest of the picture moves.
+    slow = np.median(motion.speed) < _STILL_SPEED
+    if motion.path[-1] < _LEAST_PATH or (stays and slow):
         raise InputError(
             f"{name}: the camera stands still (the background does not move over {motion.time[-1]:.1f} s), so nothing "
             f"can be measured in depth; {FILM_BETTER}."

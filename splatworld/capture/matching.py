@@ -11,6 +11,8 @@ from splatworld.capture.config import CaptureConfig, Progress
 
 _COARSE = 300  # features of the largest scale compared to guess which frames show the same place
 
+_ATTACHED_SHARE = 0.15  # of pairs that match best where nothing moved, at the picture's border
+
 
 def frame_name(frame: int) -> str:
     """File name of a frame while cameras are found; sorts in time order."""
@@ -43,11 +45,31 @@ def extract_features(folder: Path, config: CaptureConfig, progress: Progress, *,
     progress("find features", 1, 1)
 
 
-def match_frames(folder: Path, count: int, config: CaptureConfig, progress: Progress) -> None:
-    """Match and verify pairs: all of them up to `all_pairs_limit` frames, else neighbours and likely returns."""
+def match_frames(folder: Path, count: int, config: CaptureConfig, progress: Progress) -> bool:
+    """Match and verify pairs: all of them up to `all_pairs_limit` frames, else neighbours and likely returns.
+
+    Returns:
+        Whether something fixed to the camera was in view (a gripper, an overlay, a finger): then frames are matched
+        again without the matches that stay in place.
+    """
     progress("match frames", 0, 1)
     listing = folder / "pairs.txt"
     listing.write_text("".join(f"{frame_name(a)} {frame_name(b)}\n" for a, b in _pairs(folder, count, config)))
+    _match(folder, listing, config, moving_only=False)
+    with pycolmap.Database.open(folder / "database.db") as database:
+        _, pairs = database.read_two_view_geometries()
+        held = [pair.config == pycolmap.TwoViewGeometryConfiguration.WATERMARK for pair in pairs]
+        attached = sum(held) > _ATTACHED_SHARE * max(len(held), 1)
+        if attached:
+            database.clear_matches()
+            database.clear_two_view_geometries()
+    if attached:
+        _match(folder, listing, config, moving_only=True)
+    progress("match frames", 1, 1)
+    return attached
+
+
+def _match(folder: Path, listing: Path, config: CaptureConfig, *, moving_only: bool) -> None:
     matching = pycolmap.FeatureMatchingOptions()
     matching.use_gpu = False
     matching.num_threads = config.mapping_threads
@@ -55,6 +77,7 @@ def match_frames(folder: Path, count: int, config: CaptureConfig, progress: Prog
     pairing.match_list_path = listing
     verification = pycolmap.TwoViewGeometryOptions()
     verification.ransac.random_seed = config.seed
+    verification.filter_stationary_matches = moving_only
     pycolmap.set_random_seed(config.seed)
     pycolmap.match_image_pairs(
         folder / "database.db",
@@ -63,7 +86,6 @@ def match_frames(folder: Path, count: int, config: CaptureConfig, progress: Prog
         verification_options=verification,
         device=pycolmap.Device.cpu,
     )
-    progress("match frames", 1, 1)
 
 
 def choose_pairs(coarse: list[np.ndarray], config: CaptureConfig) -> list[tuple[int, int]]:

@@ -47,9 +47,11 @@ def find_cameras(clip: Clip, config: CaptureConfig, *, name: str, progress: Prog
     with _workspace() as folder, quiet():
         write_frames(clip, folder / "images", config.sfm_max_side)
         extract_features(folder, config, progress, single_camera=True)
-        match_frames(folder, len(clip), config, progress)
+        attached = match_frames(folder, len(clip), config, progress)
         with pycolmap.Database.open(folder / "database.db") as database:
             evidence = gather_evidence(database, clip, config)
+        if attached:  # its matches were dropped on purpose
+            evidence = replace(evidence, kept=1.0)
         check_parallax(evidence, name=name)
         model, tried = _map(folder, len(clip), config, progress)
         if model is None:
@@ -69,6 +71,8 @@ def find_cameras(clip: Clip, config: CaptureConfig, *, name: str, progress: Prog
     ]
     if posed.unplaced:
         notes.append(f"{len(posed.unplaced)} frames could not be placed, {posed.unplaced_held_out} of them held out.")
+    if attached:
+        notes.append("Something fixed to the camera is in view: what stays in place was not used to place frames.")
     return replace(posed, notes=(*notes, *evidence.warnings()))
 
 
