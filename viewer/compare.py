@@ -19,7 +19,7 @@ from splatworld.viewer.callbacks import reported
 from splatworld.viewer.flight import fly, view_of
 from splatworld.viewer.source import Source
 
-ERROR_TOP = 0.25
+ERROR_TOP = 0.2
 """Error at the upper end of the error picture's colours, as a share of full brightness; the same for every frame."""
 
 

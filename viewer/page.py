@@ -19,6 +19,8 @@ from splatworld.viewer.splats import BodyNodes
 
 BACKGROUND = (20, 20, 20)
 """Colour of the page behind the splats in its dark theme."""
+USUAL_ASPECT = 1.3
+"""Width over height of the scene beside the panel in a usual window; a browser's own is known only once it is there."""
 MOST_BODIES = 20
 """Bodies listed by name."""
 
@@ -84,7 +86,7 @@ def first_view(source: Source) -> View:
     means = world.splats.means
     camera = next(iter(world.cameras.values()), None)
     if camera is not None:
-        return view_of(camera, means)
+        return view_of(camera, means, aspect=USUAL_ASPECT)
     low, high = _extent(means)
     center, size = (low + high) / 2, float((high - low).norm())
     eye = center + size * torch.tensor([0.0, -0.9, 0.5])
