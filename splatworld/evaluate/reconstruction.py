@@ -129,7 +129,10 @@ def _with_clean(posed: PosedClip, folder: Path) -> PosedClip:
     images = posed.clip.images.clone()
     height, width = images.shape[1:3]
     for frame in torch.nonzero(posed.clip.held_out).squeeze(-1).tolist():
-        picture = cv2.imread(str(folder / "clean" / f"{_number(posed.clip.names[frame]):06d}.webp"))
+        file = folder / "clean" / f"{_number(posed.clip.names[frame]):06d}.webp"
+        picture = cv2.imread(str(file))
+        if picture is None:
+            raise InputError(f"eval reconstruction: {file} cannot be read; make the sample again (data/README.md).")
         small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
         images[frame] = torch.from_numpy(np.ascontiguousarray(small[..., ::-1]))
     return replace(posed, clip=replace(posed.clip, images=images))

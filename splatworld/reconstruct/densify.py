@@ -77,9 +77,7 @@ def _share_opacity(parameters: Parameters, source: Tensor) -> None:
     new = 1 - (1 - old) ** (1 / n)
     total = torch.zeros_like(new)
     for i in range(1, int(n.max()) + 1):
-        inner = sum(
-            _BINOMIALS[i - 1, k] * (-1) ** k * new ** (k + 1) / math.sqrt(k + 1) for k in range(i)
-        )
+        inner = sum(_BINOMIALS[i - 1, k] * (-1) ** k * new ** (k + 1) / math.sqrt(k + 1) for k in range(i))
         total += torch.where(i <= n, inner, torch.zeros_like(inner))
     shrink = (old / total).clamp(max=1.0)
     new = new.clamp(0.005, 1 - 1e-4)

@@ -85,6 +85,7 @@ class _Fit:
         self.extent = 1.1 * float((centers - centers.mean(dim=0)).norm(dim=-1).max())
         self.frame_table = pose.identity(1)
         self.order: list[int] = []
+        self.steps = 0
 
     def advance(self, step: int) -> None:
         config, parameters = self.config, self.parameters
@@ -97,6 +98,7 @@ class _Fit:
         gradients = self._gradients(frame, step)
         parameters.step(gradients, rate)
         densify.wander(parameters, rate, config, step)
+        self.steps = step + 1
         if (step + 1) % config.relocate_every == 0 and config.grow_from <= done <= config.relocate_until:
             densify.relocate(parameters, config, step)
             grown = min((done - config.grow_from) / (config.grow_until - config.grow_from), 1.0)
@@ -119,7 +121,7 @@ class _Fit:
         exposed = one.image * gain
         by_exposed = _loss_gradient(exposed, target, mask, config.ssim_weight)
         self.exposures.step(frame, (by_exposed * exposed).sum(dim=(0, 1)))
-        gradients: dict[str, Tensor | None] = {name: torch.zeros_like(value) for name, value in values.items()}
+        gradients = {name: torch.zeros_like(value) for name, value in values.items()}
         one.backward(gradients, by_exposed * gain)
         opacity = values["opacity_logits"].sigmoid()
         count = len(self.parameters)
@@ -137,7 +139,7 @@ class _Fit:
         world = World(
             splats=self.parameters.splats(),
             cameras=dict(zip(posed.clip.names, posed.cameras, strict=True)),
-            metrics={"splats": len(self.parameters), "iterations": self.config.iterations, **posed.metrics},
+            metrics={"splats": len(self.parameters), "iterations": self.steps, **posed.metrics},
         )
         times = posed.clip.times[self.train]
         return score(world, posed, self.exposures.log_gains, times, progress=progress)

@@ -57,8 +57,8 @@ def score(
         progress: `progress("score", done, total)`.
 
     Returns:
-        `metrics` gains `held_out` (name -> psnr, ssim, gain), and `psnr_mean`, `psnr_median`, `psnr_worst`, `ssim_mean`.
-        Frames that could not be placed count as 0.
+        `metrics` gains `held_out` (name -> psnr, ssim, gain), and `psnr_mean`, `psnr_median`, `psnr_worst`,
+        `ssim_mean`. Frames that could not be placed count as 0.
     """
     clip = posed.clip
     held = torch.nonzero(clip.held_out).squeeze(-1).tolist()

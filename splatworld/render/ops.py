@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -201,7 +202,7 @@ class RasterPass:
 
     def backward(
         self,
-        gradients: dict[str, Tensor | None],
+        gradients: Mapping[str, Tensor | None],
         image: Tensor,
         transmittance: Tensor | None = None,
         depth_sum: Tensor | None = None,
@@ -245,7 +246,7 @@ class _Settings:
 
 class _Rasterize(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, means, log_scales, quats, opacity_logits, sh, frames, cameras, background, settings):  # noqa: ANN001, ANN205
+    def forward(ctx, means, log_scales, quats, opacity_logits, sh, frames, cameras, background, settings):
         given = dict(zip(RasterPass.PARAMETERS, (means, log_scales, quats, opacity_logits, sh), strict=True))
         parameters = {name: value.detach().float().contiguous() for name, value in given.items()}
         floor = background.detach().float().contiguous()
@@ -266,7 +267,7 @@ class _Rasterize(torch.autograd.Function):
         return tuple(pictures)
 
     @staticmethod
-    def backward(ctx, image, transmittance, depth_sum, _median, _ids):  # noqa: ANN001, ANN205
+    def backward(ctx, image, transmittance, depth_sum, _median, _ids):
         needed = ctx.needs_input_grad
         gradients: dict[str, Tensor | None] = {
             name: torch.zeros(shape) if wanted else None
