@@ -163,12 +163,11 @@ def serve(
     Raises:
         InputError, FormatError: as for `Viewer`.
     """
-    with Viewer(paths, host=host, port=port, say=say) as viewer:
+    with Viewer(paths, host=host, port=port, say=say) as viewer, contextlib.suppress(KeyboardInterrupt):
         (ready or say)(viewer.address)
         if open_browser:
             webbrowser.open(viewer.address)
-        with contextlib.suppress(KeyboardInterrupt):
-            threading.Event().wait()
+        threading.Event().wait()
 
 
 def free_port(host: str, port: int) -> int:
