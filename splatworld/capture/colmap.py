@@ -235,10 +235,17 @@ def _camera(image: pycolmap.Image, reconstruction: pycolmap.Reconstruction, size
     return resize(camera, size)
 
 
-def _points(reconstruction, frame_of, cameras, need):
+def _points(
+    reconstruction: pycolmap.Reconstruction, frame_of: dict[int, int], cameras: tuple[Camera, ...], need: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[float], list[float]]:
+    """Points [M, 3], colours [M, 3], tracks [K, 2], and each point's error (px) and widest angle (degrees)."""
     centers = np.array([c.world_from_camera[:3].tolist() for c in cameras]).reshape(-1, 3)
     forward = np.array([pose.quat_to_matrix(c.world_from_camera[3:])[:, 2].tolist() for c in cameras]).reshape(-1, 3)
-    xyz, colors, tracks, errors, angles = [], [], [], [], []
+    xyz: list[np.ndarray] = []
+    colors: list[np.ndarray] = []
+    tracks: list[tuple[int, int]] = []
+    errors: list[float] = []
+    angles: list[float] = []
     for identity in sorted(reconstruction.points3D):
         point = reconstruction.points3D[identity]
         counts = Counter(e.image_id for e in point.track.elements)

@@ -120,32 +120,45 @@ def check_parallax(evidence: Evidence, *, name: str) -> None:
         )
 
 
-def check_placed(posed: PosedClip | None, evidence: Evidence, count: int, config: CaptureConfig, *, name: str) -> None:
+def check_placed(posed: PosedClip, evidence: Evidence, count: int, config: CaptureConfig, *, name: str) -> None:
     """Refuse a capture that would make a bad world.
 
     Raises:
         InputError: too few frames placed, or hardly any depth between them: what was found, why, and what to do.
     """
-    placed = 0 if posed is None else len(posed.clip)
-    share = placed / max(count, 1)
-    causes = evidence.causes()
-    if share < config.min_registered:
-        problem = f"only {placed} of {count} frames ({100 * share:.0f} %) could be placed in space"
-    elif posed is not None and len(posed.points) < 50:
-        problem = f"only {len(posed.points)} points of the scene could be measured"
-    elif posed is not None and posed.metrics["triangulation_angle_deg"] < 2:
-        problem = (
-            f"the scene is seen under a median angle of only {posed.metrics['triangulation_angle_deg']:.1f} degrees"
-        )
-        causes = causes or [("the camera hardly travelled compared with the distance of the scene",
-                             "come closer and walk around the scene")]  # fmt: skip
-    else:
-        return
-    causes = causes or [("the frames share too little with each other",
-                         "move slowly in one sweep around the scene, ending where you began")]  # fmt: skip
-    because = " and ".join(cause for cause, _ in causes[:2])
-    advice = "; ".join(advice for _, advice in causes[:2])
-    raise InputError(f"{name}: {problem}, because {because}; film again: {advice}.")
+    angle = posed.metrics["triangulation_angle_deg"]
+    if len(posed.clip) < config.min_registered * count:
+        raise refusal(_too_few(len(posed.clip), count), evidence, name=name)
+    if len(posed.points) < 50:
+        raise refusal(f"only {len(posed.points)} points of the scene could be measured", evidence, name=name)
+    if angle < 2:
+        far = ("the camera hardly travelled compared with the distance of the scene",
+               "come closer and walk around the scene")  # fmt: skip
+        raise refusal(f"the scene is seen under a median angle of only {angle:.1f} degrees", evidence, far, name=name)
+
+
+def nothing_placed(evidence: Evidence, count: int, *, name: str) -> InputError:
+    """The error for frames of which no mapper made anything."""
+    return refusal(_too_few(0, count), evidence, name=name)
+
+
+def refusal(
+    problem: str,
+    evidence: Evidence,
+    otherwise: tuple[str, str] = ("the frames share too little with each other",
+                                  "move slowly in one sweep around the scene, ending where you began"),
+    *,
+    name: str,
+) -> InputError:  # fmt: skip
+    """One sentence: the problem, its likeliest causes (`otherwise` where none stands out), and how to film better."""
+    causes = (evidence.causes() or [otherwise])[:2]
+    because = " and ".join(cause for cause, _ in causes)
+    advice = "; ".join(advice for _, advice in causes)
+    return InputError(f"{name}: {problem}, because {because}; film again: {advice}.")
+
+
+def _too_few(placed: int, count: int) -> str:
+    return f"only {placed} of {count} frames ({100 * placed / max(count, 1):.0f} %) could be placed in space"
 
 
 def _turning_share(pairs: list[pycolmap.TwoViewGeometry], size: tuple[int, int]) -> float:

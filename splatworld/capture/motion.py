@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ _MAX_RATE = 31.0  # frames a second looked at; a 240 fps slow-motion video has n
 _CORNERS_PER_CELL = 3
 _CELLS = 10  # the image is cut into cells so that one rich spot cannot outvote the rest
 _RENEW_AT = 0.08  # share of the image width after which tracks start afresh
-_LK = {
+_LK: dict[str, Any] = {
     "winSize": (15, 15),
     "maxLevel": 4,
     "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.02),
@@ -148,7 +149,8 @@ def _corners(gray: np.ndarray) -> np.ndarray:
 
 
 def _flow(before: np.ndarray, after: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    moved, status, error = cv2.calcOpticalFlowPyrLK(before, after, points.reshape(-1, 1, 2), None, **_LK)
+    start = points.reshape(-1, 1, 2)
+    moved, status, error = cv2.calcOpticalFlowPyrLK(before, after, start, np.empty_like(start), **_LK)
     moved = moved.reshape(-1, 2)
     height, width = after.shape
     inside = (moved[:, 0] >= 0) & (moved[:, 1] >= 0) & (moved[:, 0] < width) & (moved[:, 1] < height)

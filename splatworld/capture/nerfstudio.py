@@ -137,16 +137,16 @@ def _camera(
 ) -> Camera:  # fmt: skip
     """The frame's camera at `size` px; a frame's own numbers go before the file's."""
 
-    def number(name: str, otherwise: float | None = None) -> float | None:
+    def number(name: str, otherwise: float = 0.0) -> float:
         value = frame.get(name, data.get(name))
         return otherwise if value is None else float(value)
 
     width, height = number("w", stored[0]), number("h", stored[1])
     fx, fy = number("fl_x"), number("fl_y")
     angle_x, angle_y = number("camera_angle_x"), number("camera_angle_y")
-    if fx is None and angle_x:
+    if not fx and angle_x:
         fx = 0.5 * width / math.tan(0.5 * angle_x)
-    if fy is None and angle_y and number("fl_x") is None:
+    if not fy and angle_y and not number("fl_x"):
         fy = 0.5 * height / math.tan(0.5 * angle_y)
     fx, fy = fx or fy, fy or fx
     if not fx or not fy or fx <= 0 or fy <= 0 or not math.isfinite(fx * fy):
@@ -156,7 +156,7 @@ def _camera(
         center=torch.tensor([number("cx", width / 2), number("cy", height / 2)], dtype=torch.float64),
         size=(int(width), int(height)),
         world_from_camera=world_from_camera,
-        distortion=torch.tensor([number(k, 0.0) for k in ("k1", "k2", "p1", "p2")], dtype=torch.float64),
+        distortion=torch.tensor([number(k) for k in ("k1", "k2", "p1", "p2")], dtype=torch.float64),
     )
     return resize(camera, size)
 

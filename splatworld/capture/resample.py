@@ -15,12 +15,12 @@ from splatworld.core.clip import Clip, PosedClip
 def resize_posed(posed: PosedClip, size: tuple[int, int]) -> PosedClip:
     """The same views as images of (width, height) `size` px; masks and depths take the nearest pixel."""
     clip = posed.clip
-    if (clip.images.shape[2], clip.images.shape[1]) == tuple(size):
+    if (clip.images.shape[2], clip.images.shape[1]) == size:
         return posed
     return replace(
         posed,
         clip=resize_clip(clip, size),
-        cameras=tuple(resize(camera, tuple(size)) for camera in posed.cameras),
+        cameras=tuple(resize(camera, size) for camera in posed.cameras),
     )
 
 
@@ -28,7 +28,7 @@ def resize_clip(clip: Clip, size: tuple[int, int]) -> Clip:
     """The same frames as images of (width, height) `size` px."""
     images = torch.empty((len(clip), size[1], size[0], 3), dtype=torch.uint8)
     for target, image in zip(images, clip.images, strict=True):
-        target.copy_(torch.from_numpy(shrink(image.numpy(), tuple(size))))
+        target.copy_(torch.from_numpy(shrink(image.numpy(), size)))
     return replace(clip, images=images, masks=_nearest(clip.masks, size), depths=_nearest(clip.depths, size))
 
 

@@ -15,7 +15,7 @@ import pycolmap
 
 from splatworld.capture.colmap import finish, from_reconstruction
 from splatworld.capture.config import CaptureConfig, Progress, fit_side, silent
-from splatworld.capture.diagnose import check_parallax, check_placed, gather_evidence
+from splatworld.capture.diagnose import check_parallax, check_placed, gather_evidence, nothing_placed
 from splatworld.capture.images import shrink
 from splatworld.capture.matching import extract_features, frame_name, match_frames
 from splatworld.capture.orient import normalize
@@ -55,7 +55,7 @@ def find_cameras(clip: Clip, config: CaptureConfig, *, name: str, progress: Prog
         check_parallax(evidence, name=name)
         model, tried = _map(folder, len(clip), config, progress)
         if model is None:
-            check_placed(None, evidence, len(clip), config, name=name)
+            raise nothing_placed(evidence, len(clip), name=name)
         _polish(model, config)
         model.extract_colors_for_all_images(str(folder / "images"))
         posed = from_reconstruction(_renamed(model, clip), clip)

@@ -36,7 +36,7 @@ def undistort(posed: PosedClip, size: tuple[int, int] | None = None) -> PosedCli
     """
     clip = posed.clip
     height, width = clip.images.shape[1:3]
-    size = tuple(size) if size is not None else (width, height)
+    size = (width, height) if size is None else size
     count = len(clip)
     images = torch.empty((count, size[1], size[0], 3), dtype=torch.uint8)
     masks = torch.ones((count, size[1], size[0]), dtype=torch.bool)
@@ -58,7 +58,7 @@ def undistort(posed: PosedClip, size: tuple[int, int] | None = None) -> PosedCli
         masks[frame] = torch.from_numpy(maps.valid)
         if clip.masks is not None:
             masks[frame] &= torch.from_numpy(_nearest(clip.masks[frame].numpy().astype(np.uint8), maps, size) > 0)
-        if depths is not None:
+        if depths is not None and clip.depths is not None:
             depths[frame] = torch.from_numpy(_nearest(clip.depths[frame].numpy(), maps, size))
     needed = clip.masks is not None or not bool(masks.all())
     return replace(

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from splatworld.capture.config import CaptureConfig
-from splatworld.capture.diagnose import Evidence, check_parallax, check_placed
+from splatworld.capture.diagnose import Evidence, check_parallax, check_placed, nothing_placed
 from splatworld.capture.orient import guess_up, normalize
 from splatworld.capture.resample import resize_posed
 from splatworld.capture.undistort import undistort
@@ -131,7 +131,21 @@ GOOD = Evidence(features=1500, matches=300, linked=1, kept=0.9, turning=0.05, bl
 )
 def test_a_failure_names_its_cause_and_what_to_do(change: dict[str, float], words: str) -> None:
     with pytest.raises(InputError, match=rf"only 0 of 60 frames \(0 %\) could be placed.*{words}.*film again: "):
-        check_placed(None, replace(GOOD, **change), 60, CaptureConfig(), name="desk.mp4")
+        raise nothing_placed(replace(GOOD, **change), 60, name="desk.mp4")
+
+
+def test_a_poor_model_is_refused() -> None:
+    def posed(placed: int, points: int, angle: float) -> PosedClip:
+        made = posed_clip(walk(placed), np.zeros((placed, 240, 320, 3), np.uint8))
+        cloud = torch.zeros(points, 3)
+        metrics = {"triangulation_angle_deg": angle}
+        return replace(made, points=cloud, colors=cloud.byte(), metrics=metrics)
+
+    config = CaptureConfig()
+    check_placed(posed(6, 100, 5.0), GOOD, 10, config, name="v")
+    for case, words in (((5, 100, 5.0), "only 5 of 10"), ((9, 20, 5.0), "only 20 points"), ((9, 99, 1.0), "1.0 deg")):
+        with pytest.raises(InputError, match=words):
+            check_placed(posed(*case), GOOD, 10, config, name="v")
 
 
 def test_turning_is_refused_and_good_evidence_is_silent() -> None:
