@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all the set-up first: they need Python 3.11 or newer and a C++ compiler, nothing else.
 #
-#   make demo      reconstruct the sample video; pictures and a page in out/demo
+#   make demo      reconstruct the sample video, or VIDEO=path; pictures and a page in out/demo
 #   make test      the tests
 #   make check     style, format, types
 #   make install   .venv, dependencies, kernels; the others begin with it
@@ -19,7 +19,7 @@ KERNELS := $(shell find cuda -type f)
 install: $(VENV)/.kernels
 
 demo: install
-	$(VENV)/bin/splatworld demo
+	$(VENV)/bin/splatworld demo $(if $(VIDEO),--video "$(VIDEO)")
 
 test: install
 	$(RUN) -m pytest
