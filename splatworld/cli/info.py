@@ -48,5 +48,5 @@ def readable(data: dict[str, Any]) -> dict[str, Any]:
         rows["duration"] = f"{data['duration']:.1f} s"
     for name, value in data.get("metrics", {}).items():
         if isinstance(value, int | float):
-            rows[name] = f"{value:.4g}"
+            rows[name] = f"{value:.4g}" if isinstance(value, float) else value
     return rows

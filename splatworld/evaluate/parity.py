@@ -69,7 +69,9 @@ def compare(rasterize: Rasterize, scene: Scene, *, seed: int = 0) -> Parity:
 
     cosines, distances = {}, {}
     for name, given in inputs.items():
-        truth = oracle_inputs[name].grad.double().flatten()
+        oracle_gradient = oracle_inputs[name].grad
+        assert oracle_gradient is not None
+        truth = oracle_gradient.double().flatten()
         found = torch.zeros_like(truth) if given.grad is None else given.grad.double().flatten()
         if truth.norm() > 0:
             usable = bool(found.isfinite().all()) and bool(found.norm() > 0)
@@ -131,7 +133,12 @@ def parameters(scene: Scene) -> dict[str, Tensor]:
 def call(rasterize: Callable, scene: Scene, inputs: dict[str, Tensor]):
     """What `rasterize` returns for `scene` with `inputs` (see `parameters`) in place of its own."""
     splats = replace(scene.splats, **{f.name: inputs[f.name] for f in fields(scene.splats) if f.name in inputs})
-    camera = replace(scene.camera, **{name: inputs[name] for name in ("focal", "center", "world_from_camera")})
+    camera = replace(
+        scene.camera,
+        focal=inputs["focal"],
+        center=inputs["center"],
+        world_from_camera=inputs["world_from_camera"],
+    )
     options = scene.options | {"background": inputs.get("background")}
     return rasterize(splats, inputs["frames"], camera, **options)
 

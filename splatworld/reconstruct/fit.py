@@ -139,7 +139,7 @@ class _Fit:
         world = World(
             splats=self.parameters.splats(),
             cameras=dict(zip(posed.clip.names, posed.cameras, strict=True)),
-            metrics={"splats": len(self.parameters), "iterations": self.steps, **posed.metrics},
+            metrics={"iterations": self.steps, **posed.metrics},
         )
         times = posed.clip.times[self.train]
         return score(world, posed, self.exposures.log_gains, times, progress=progress)
