@@ -107,10 +107,15 @@ def test_a_hundred_thousand_splats_are_up_in_three_seconds(tmp_path):
     store.save_world(world, tmp_path / "w")
     assert len(world.splats) > 100_000
     times = []
-    for _ in range(2):  # the first also pays for imports
-        begin = time.process_time()  # other work on this machine does not count
-        viewer.Viewer([tmp_path / "w"], port=0).close()
-        times.append(time.process_time() - begin)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # torch's idle threads spin, and the process's time would count that
+    try:
+        for _ in range(2):  # the first also pays for imports
+            begin = time.process_time()  # other work on this machine does not count
+            viewer.Viewer([tmp_path / "w"], port=0).close()
+            times.append(time.process_time() - begin)
+    finally:
+        torch.set_num_threads(threads)
     assert min(times) < 3
 
 
