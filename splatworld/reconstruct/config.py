@@ -42,8 +42,8 @@ class FitConfig:
         threads: of the kernels; 0 uses every core. The result does not depend on it.
     """
 
-    iterations: int = 4000
-    splats: int = 60_000
+    iterations: int = 2500
+    splats: int = 50_000
     sh_degree: int = 2
     ssim_weight: float = 0.2
     means_rate: float = 3.2e-4
