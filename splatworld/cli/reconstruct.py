@@ -99,7 +99,8 @@ def report(world: World, output: Path, terminal: Terminal, *, stopped: bool) -> 
         "stopped_early": stopped,
         "metrics": world.metrics,
     }
-    figures = {k: f"{v:.4g}" if isinstance(v, float) else str(v) for k, v in world.metrics.items() if isinstance(v, float | int)}
+    numbers = {k: v for k, v in world.metrics.items() if isinstance(v, float | int)}
+    figures = {k: f"{v:.4g}" if isinstance(v, float) else str(v) for k, v in numbers.items()}
     terminal.result(data, table({k: data[k] for k in ("world", "splats", "cameras", "scale")} | figures))
     if world.scale.source == "none":
         terminal.say("lengths are capture units: nothing in the capture told its scale")
