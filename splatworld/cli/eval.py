@@ -44,12 +44,14 @@ def run(options: Options, terminal: Terminal) -> None:
 
 def as_table(data: dict[str, Any]) -> Table:
     """A report's lines as a table."""
+    from splatworld.evaluate.report import figure
+
     table = Table(title=f"{data['suite']}: {data['device']}, {data['threads']} threads, commit {data['commit']}")
     for name in ("name", "value", "unit", "target", "met", "baseline"):
         table.add_column(name, justify="right" if name == "value" else "left")
     words = {True: "yes", False: "NO", None: ""}
     for line in data["lines"]:
-        value = "not measured" if line["value"] is None else f"{line['value']:.4g}"
+        value = "not measured" if line["value"] is None else figure(line["value"])
         table.add_row(
             line["name"], value, line["unit"], line["target"] or "", words[line["met"]], line["baseline"] or ""
         )

@@ -28,6 +28,8 @@ def run(options: Options, terminal: Terminal) -> None:
 
 def readable(data: dict[str, Any]) -> dict[str, Any]:
     """The summary in words."""
+    from splatworld.evaluate.report import figure
+
     rows = {name: value for name, value in data.items() if isinstance(value, str | int)}
     rows["bytes"] = f"{data['bytes'] / 1e6:.1f} MB"
     unit = data.get("unit", "units of the file")
@@ -48,5 +50,5 @@ def readable(data: dict[str, Any]) -> dict[str, Any]:
         rows["duration"] = f"{data['duration']:.1f} s"
     for name, value in data.get("metrics", {}).items():
         if isinstance(value, int | float):
-            rows[name] = f"{value:.4g}" if isinstance(value, float) else value
+            rows[name] = figure(value)
     return rows

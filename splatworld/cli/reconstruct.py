@@ -91,6 +91,8 @@ def build(
 
 def report(world: World, output: Path, terminal: Terminal, *, stopped: bool) -> None:
     """Print what was made."""
+    from splatworld.evaluate.report import figure
+
     data: dict[str, Any] = {
         "world": str(output),
         "splats": len(world.splats),
@@ -100,7 +102,7 @@ def report(world: World, output: Path, terminal: Terminal, *, stopped: bool) -> 
         "metrics": world.metrics,
     }
     numbers = {k: v for k, v in world.metrics.items() if isinstance(v, float | int)}
-    figures = {k: f"{v:.4g}" if isinstance(v, float) else str(v) for k, v in numbers.items()}
+    figures = {k: figure(v) for k, v in numbers.items()}
     terminal.result(data, table({k: data[k] for k in ("world", "splats", "cameras", "scale")} | figures))
     if world.scale.source == "none":
         terminal.say("lengths are capture units: nothing in the capture told its scale")

@@ -17,6 +17,7 @@ from splatworld.core import pose
 from splatworld.core.camera import Camera, resize
 from splatworld.core.clip import PosedClip
 from splatworld.core.world import World
+from splatworld.evaluate.report import figure
 from splatworld.files import write_file
 from splatworld.reconstruct.score import psnr
 from splatworld.render.pictures import encode_image, encode_video, to_bytes
@@ -134,7 +135,7 @@ def _lead(world: World, posed: PosedClip) -> str:
 def _figures(world: World) -> Iterator[str]:
     for name, value in sorted(world.metrics.items()):
         if isinstance(value, int | float) and not isinstance(value, bool):
-            yield f"<tr><td>{html.escape(name.replace('_', ' '))}</td><td>{value:,.4g}</td></tr>"
+            yield f"<tr><td>{html.escape(name.replace('_', ' '))}</td><td>{figure(value)}</td></tr>"
 
 
 def _row(name: str, time: float, decibels: float, triple: dict[str, np.ndarray]) -> str:

@@ -57,6 +57,11 @@ class Report:
         return asdict(self)
 
 
+def figure(value: float) -> str:
+    """A number as people read it: whole ones in full, others to four digits."""
+    return f"{int(value):,}" if float(value).is_integer() else f"{value:.4g}"
+
+
 def device_name() -> str:
     """The processor's marketing name, as the system tells it."""
     cpuinfo = Path("/proc/cpuinfo")
