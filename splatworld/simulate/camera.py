@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 
 from splatworld.simulate.phone import TO_LINEAR, to_display
-from splatworld.simulate.tabletop import LAMPS, Tabletop
+from splatworld.simulate.tabletop import Tabletop
 
 LAMP_RADIUS = 0.07
 CASTERS = ("table top", "oak")
@@ -41,7 +41,10 @@ class Camera:
         for geom in renderer.scene.geoms[: renderer.scene.ngeom]:
             fixed = model.geom_bodyid[geom.objid] == 0
             geom.castshadow = not fixed or model.geom(geom.objid).name.removeprefix("see ") in CASTERS
-        self._lamps = [np.array(light.pos) for light in renderer.scene.lights[: renderer.scene.nlight]]
+        lights = renderer.scene.lights[: renderer.scene.nlight]
+        self._lamps = {
+            k: np.array(light.pos) for k, light in enumerate(lights) if light.castshadow and not light.headlight
+        }
 
     def _aim(self, pose: np.ndarray, offset: tuple[float, float] = (0.0, 0.0)) -> None:
         rotation = np.empty(9)
@@ -61,12 +64,13 @@ class Camera:
         """One sharp picture [H,W,3] u8 at world_from_camera `pose` [7]."""
         golden = 2.399963
         scene = self._renderer.scene
-        for number in LAMPS:
+        for number, middle in self._lamps.items():
             radius = LAMP_RADIUS * np.sqrt((phase + 0.5) / self.phases)
             turn = golden * phase * 3 + number
-            scene.lights[number].pos = self._lamps[number] + radius * np.array([np.cos(turn), np.sin(turn), 0.0])
+            scene.lights[number].pos = middle + radius * np.array([np.cos(turn), np.sin(turn), 0.0])
         x = (phase + 0.5) / self.phases - 0.5
-        y = ((phase * 0.618034 + 0.25) % 1.0) - 0.5
+        rank = np.argsort(np.argsort(np.arange(self.phases) * 0.618034 % 1.0))
+        y = (rank[phase] + 0.5) / self.phases - 0.5
         self._aim(pose, (x, y))
         return self._renderer.render(out=self._pixels).copy()
 

@@ -179,36 +179,35 @@ def develop(phone: Phone, light: np.ndarray, number: int) -> np.ndarray:
 def encode(
     frames: np.ndarray, path: Path, *, fps: int, limit: int, on_frame: Callable[[], None] | None = None
 ) -> float:
-    """Write H.264 (yuv420p, BT.709) of at most `limit` bytes, as good as fits.
+    """Write H.264 (yuv420p, BT.709) of at most `limit` bytes.
 
     Args:
         frames: [T,H,W,3] u8 RGB.
 
     Returns:
-        The constant rate factor used.
+        The bit rate asked for, 1/s.
 
     Raises:
         ValueError: it cannot be made small enough.
     """
-    factor = 24.0
-    for _ in range(6):
-        _encode(frames, path, fps, factor, on_frame)
+    rate = max(1000.0, 0.94 * limit * 8 * fps / len(frames))
+    for _ in range(5):
+        _encode(frames, path, fps, rate, on_frame)
         size = path.stat().st_size
-        if size <= limit and (size > 0.85 * limit or factor <= 16):
-            return factor
-        factor = max(16.0, round(factor + 6.5 * np.log2(size / (0.95 * limit)) + (0.2 if size > limit else 0), 1))
-    if size > limit:
-        raise ValueError(f"encode: {path.name} is {size} bytes, expected at most {limit}; shorten the clip.")
-    return factor
+        if size <= limit:
+            return rate
+        rate = max(1000.0, rate * 0.96 * limit / size)
+    raise ValueError(f"encode: {path.name} is {size} bytes, expected at most {limit}; shorten the clip.")
 
 
-def _encode(frames: np.ndarray, path: Path, fps: int, factor: float, on_frame: Callable[[], None] | None) -> None:
+def _encode(frames: np.ndarray, path: Path, fps: int, rate: float, on_frame: Callable[[], None] | None) -> None:
     bt709 = 1
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as out:
         stream = out.add_stream("libx264", rate=fps)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
-        stream.options = {"crf": f"{factor:.1f}", "preset": "medium", "threads": "2"}
+        stream.bit_rate = int(rate)
+        stream.options = {"preset": "medium", "threads": "2"}
         context = stream.codec_context
         context.color_primaries = context.color_trc = context.colorspace = context.color_range = bt709
         for k, image in enumerate(frames):

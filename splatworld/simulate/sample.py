@@ -12,8 +12,7 @@ import multiprocessing
 import os
 import shutil
 import sys
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -33,6 +32,7 @@ HELD_OUT_EVERY = 8 / 3
 VIDEO_LIMIT = 7_600_000
 DEPTH_UNIT = 0.0001
 CHANGED = 2
+CHUNK = 15
 LOSSLESS = [cv2.IMWRITE_WEBP_QUALITY, 101]
 SMALL_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 9]
 
@@ -50,7 +50,8 @@ def make_sample(out: Path, *, seed: int = 0, phone: Phone | None = None, workers
         The truth, as written to truth.json.
     """
     phone = phone or Phone(seed=seed)
-    part = out.with_name(out.name + ".part")
+    key = hashlib.sha256(repr((SCHEMA, seed, phone)).encode()).hexdigest()[:8]
+    part, film = (out.with_name(f"{out.name}.{ending}") for ending in ("part", f"film-{key}"))
     shutil.rmtree(part, ignore_errors=True)
     for folder in ("meshes", "clean", "ids", "depth", "removed"):
         (part / folder).mkdir(parents=True)
@@ -59,46 +60,62 @@ def make_sample(out: Path, *, seed: int = 0, phone: Phone | None = None, workers
     for body, placed in zip(truth["bodies"], scene.placed, strict=True):
         write_mesh(part / body["mesh"], placed.mesh)
     truth["removed"] = []
-    with Progress(console=Console(stderr=True)) as progress, tempfile.TemporaryDirectory() as scratch:
-        count = len(phone.times)
-        shape = (count, phone.size[1], phone.size[0], 3)
-        raw = Path(scratch) / "frames.raw"
-        np.memmap(raw, np.uint8, "w+", shape=shape).flush()
-        task = progress.add_task("frames", total=count)
-        chunks = [(seed, phone, raw, shape, k, min(k + 15, count)) for k in range(0, count, 15)]
-        with multiprocessing.get_context("spawn").Pool(workers) as pool:
-            for done in pool.imap_unordered(_film, chunks):
-                progress.advance(task, done)
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("frames", total=len(phone.times))
+        frames = _film_all(film, seed, phone, workers, lambda done: progress.advance(task, done))
         task = progress.add_task("truth", total=len(truth["held_out"]) * (1 + len(scene.placed)))
         for entry in _held_out(scene, phone, truth, part):
             truth["removed"].extend(entry)
             progress.advance(task)
         task = progress.add_task("video", total=None)
-        frames = np.memmap(raw, np.uint8, "r", shape=shape)
-        truth["video"]["crf"] = encode(
+        truth["video"]["bit_rate"] = encode(
             frames, part / "video.mp4", fps=phone.fps, limit=VIDEO_LIMIT, on_frame=lambda: progress.advance(task)
         )
     (part / "truth.json").write_text(_dumps(truth))
     write_checksums(part)
     shutil.rmtree(out, ignore_errors=True)
     part.rename(out)
+    shutil.rmtree(film)
     return truth
+
+
+def _film_all(film: Path, seed: int, phone: Phone, workers: int, report: Callable[[int], None]) -> np.ndarray:
+    """All frames [T,H,W,3] u8; the folder `film` keeps them, so that a run that was cut short goes on."""
+    count = len(phone.times)
+    shape = (count, phone.size[1], phone.size[0], 3)
+    film.mkdir(parents=True, exist_ok=True)
+    if not (film / "frames.raw").exists():
+        np.memmap(film / "frames.raw", np.uint8, "w+", shape=shape).flush()
+    jobs = []
+    for first in range(0, count, CHUNK):
+        last = min(first + CHUNK, count)
+        if (film / f"{first}.done").exists():
+            report(last - first)
+        else:
+            jobs.append((seed, phone, film, shape, first, last))
+    if jobs:
+        with multiprocessing.get_context("spawn").Pool(workers) as pool:
+            for done in pool.imap_unordered(_film, jobs):
+                report(done)
+    return np.memmap(film / "frames.raw", np.uint8, "r", shape=shape)
 
 
 _worker: dict[int, Camera] = {}
 
 
 def _film(job: tuple[int, Phone, Path, tuple[int, ...], int, int]) -> int:
-    """Render frames first..last-1 into the scratch file; the scene is made once a process."""
-    seed, phone, raw, shape, first, last = job
+    """Render frames first..last-1 into the folder of frames; the scene is made once a process."""
+    seed, phone, film, shape, first, last = job
     cv2.setNumThreads(1)
     if seed not in _worker:
         os.environ.setdefault("LP_NUM_THREADS", "1")  # software rendering: one thread a process
         _worker[seed] = _camera(tabletop.build(seed, size=phone.size), phone)
-    frames = np.memmap(raw, np.uint8, "r+", shape=shape)
+    frames = np.memmap(film / "frames.raw", np.uint8, "r+", shape=shape)
     shutter = Shutter(phone, _worker[seed].sharp)
     for number in range(first, last):
         frames[number] = shutter.expose(number)
+    frames.flush()
+    (film / f"{first}.done").touch()
     return last - first
 
 

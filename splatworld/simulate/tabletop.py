@@ -16,10 +16,9 @@ from splatworld.simulate.everyday import MAKERS, Everyday, Part
 from splatworld.simulate.meshes import Mesh, grid
 
 MARKER_SIDE = 0.08
-MARKER_POSE = (0.40, -0.03, 0.0, float(np.cos(0.15)), 0.0, 0.0, float(np.sin(0.15)))
+MARKER_POSE = (0.40, -0.03, 0.0004, float(np.cos(0.15)), 0.0, 0.0, float(np.sin(0.15)))
 GRAVITY = (0.0, 0.0, -9.81)
 VISUAL_GROUP, CONTACT_GROUP = 2, 3
-LAMPS = (0,)  # lights that cast shadows: the pendant lamp
 
 # name: x m, y m, yaw rad
 LAYOUT: dict[str, tuple[float, float, float]] = {
@@ -189,8 +188,9 @@ def _marker(spec: mujoco.MjSpec, rng: np.random.Generator) -> None:
     )
     turn = 2 * np.arctan2(MARKER_POSE[6], MARKER_POSE[3])
     c, s = np.cos(turn), np.sin(turn)
-    lifted = (*MARKER_POSE[:2], 0.0004)
-    _visual(spec, spec.worldbody, "marker sheet", mesh.moved(lifted, np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])))
+    _visual(
+        spec, spec.worldbody, "marker sheet", mesh.moved(MARKER_POSE[:3], np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]))
+    )
 
 
 def _free_body(spec: mujoco.MjSpec, placed: Placed) -> None:
