@@ -15,6 +15,7 @@ import pycolmap
 
 from splatworld.capture.colmap import finish, from_reconstruction
 from splatworld.capture.config import CaptureConfig, Progress, fit_side, silent
+from splatworld.capture.connected import keep_connected
 from splatworld.capture.diagnose import check_parallax, check_placed, gather_evidence, nothing_placed
 from splatworld.capture.images import shrink
 from splatworld.capture.matching import extract_features, frame_name, match_frames
@@ -104,6 +105,9 @@ def _map(
     for done, (kind, retry) in enumerate(attempts):
         progress("place cameras", done, len(attempts))
         model = (_map_globally if kind == "global" else _map_incrementally)(folder, config, config.seed + retry)
+        if model is not None:
+            with pycolmap.Database.open(folder / "database.db") as database:
+                keep_connected(model, database)
         if model is not None and (best is None or _merit(model) > _merit(best)):
             best, tried = model, kind
         if best is not None and best.num_reg_images() >= config.good_registered * count and _merit(best)[1] > -2:

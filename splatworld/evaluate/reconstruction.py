@@ -49,11 +49,12 @@ def run(*, quick: bool = False, long: bool = False, progress: Progress | None = 
     say = progress or (lambda *_: None)
     lines: list[Line] = []
     if quick:
-        lines += _sample(say, CaptureConfig(max_side=480, keyframes_per_second=2.0), FitConfig(iterations=300), "")
+        capture = CaptureConfig(max_side=480, sfm_max_side=800, max_features=2048)
+        lines += _sample(say, capture, FitConfig(iterations=300, splats=20_000), "")
         return Report("reconstruction", lines)
     data = Path(os.environ.get(DATA_VARIABLE, CHECKOUT.parent / "shared" / "data"))
     lines += _real(say, data / "desk_phone" / "video.mp4", "desk_phone 364x674", CaptureConfig(), 25, registered=95)
-    lines += _real(say, data / "fox", "fox 270x480", CaptureConfig(size=(270, 480)), 26)
+    lines += _real(say, data / "fox", "fox 270x480", CaptureConfig(size=(270, 480)), 26, repeat=True)
     lines += _sample(say, CaptureConfig(), FitConfig(), ">= 25")
     if long:
         lines.append(_fresh_demo(say))
@@ -79,7 +80,14 @@ def _make(say: Progress, path: Path, capture: CaptureConfig, config: FitConfig) 
 
 
 def _real(
-    say: Progress, path: Path, name: str, capture: CaptureConfig, psnr: float, registered: float | None = None
+    say: Progress,
+    path: Path,
+    name: str,
+    capture: CaptureConfig,
+    psnr: float,
+    *,
+    registered: float | None = None,
+    repeat: bool = False,
 ) -> list[Line]:
     if not path.exists():
         return [line(f"{name}: not measured, the capture is not on this machine", None, "dB", f">= {psnr}")]
@@ -90,7 +98,15 @@ def _real(
         line(f"{name}: time to a world", made.seconds, "s", "<= 600"),
         line(f"{name}: keyframes registered", share, "%", None if registered is None else f">= {registered:g}"),
         *_scores(name, made.world, f">= {psnr}"),
+        *([_repeated(say, name, made)] if repeat else []),
     ]
+
+
+def _repeated(say: Progress, name: str, made: _Made) -> Line:
+    say(f"{name}: fitted once more, to compare bytes")
+    again = fit(made.posed, FitConfig(), progress=say)
+    same = fingerprint(made.world) == fingerprint(again)
+    return line(f"{name}: same frames and seed fitted twice, same bytes", float(same), "", "== 1")
 
 
 def _scores(name: str, world: World, target: str | None) -> list[Line]:
@@ -112,16 +128,12 @@ def _sample(say: Progress, capture: CaptureConfig, config: FitConfig, psnr: str)
     made = _make(say, folder / "video.mp4", capture, config)
     error = trajectory_error(made.posed, np.array(truth["world_from_camera"]))
     clean = score(made.world, undistort(_with_clean(made.raw, folder)), torch.zeros(1, 3), torch.zeros(1))
-    say("sample: once more, to compare bytes")
-    again = fit(made.posed, config, progress=say)
-    same = fingerprint(made.world) == fingerprint(again)
     return [
         line("sample: time to a world", made.seconds, "s"),
         line("sample: keyframes registered", 100 * made.posed.metrics["registered_share"], "%"),
         line("sample: trajectory error after similarity alignment, RMS", 1000 * error, "mm", "<= 5"),
         *_scores("sample against clean renders", clean, psnr or None),
         *_scores("sample against video frames", made.world, None),
-        line("sample: same frames and seed fitted twice, same bytes", float(same), "", "== 1"),
     ]
 
 
