@@ -1,13 +1,14 @@
 """Is a model one thing, and does it agree with the frames' order?
 
-A mapper may place two halves of a capture that share almost no points: each is right, their relation is a guess, and the
-reprojection error looks fine. Repeated patterns make it worse: wallpaper seen from two sides matches itself, and the
-false ties win over those between a frame and the next one.
+A mapper may place two halves of a capture that share almost no points: each is right, their relation is a guess, and
+the reprojection error looks fine. Repeated patterns make it worse: wallpaper seen from two sides matches itself, and
+the false ties win over those between a frame and the next one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 import numpy as np
 import pycolmap
@@ -29,9 +30,7 @@ def keep_connected(model: pycolmap.Reconstruction, database: pycolmap.Database) 
     """
     names = {image_id: model.image(image_id).name for image_id in model.reg_image_ids()}
     frames = sorted(names, key=lambda image_id: names[image_id])
-    matched = [
-        len(database.read_two_view_geometry(a, b).inlier_matches) for a, b in zip(frames, frames[1:], strict=False)
-    ]
+    matched = [len(database.read_two_view_geometry(a, b).inlier_matches) for a, b in pairwise(frames)]
     tracks = ({element.image_id for element in point.track.elements} for point in model.points3D.values())
     keep = largest_group(frames, tracks, matched)
     for image_id in frames:
@@ -70,7 +69,7 @@ def _shared_points(frames: list[int], tracks: Iterable[set[int]]) -> csr_matrix:
     rows: list[int] = []
     columns: list[int] = []
     count = 0
-    for count, track in enumerate(tracks, start=1):  # noqa: B007
+    for count, track in enumerate(tracks, start=1):
         seen = [place[frame] for frame in track if frame in place]
         rows += [count - 1] * len(seen)
         columns += seen
