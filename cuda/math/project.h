@@ -98,9 +98,11 @@ SW_HD Projection<F> project_splat(const SplatInput<F>& in, const Camera& camera,
   Projection<F> out;
   const F one = F{} + 1.0f;
 
-  // Pose: means blend linearly, rotations by sign-aligned nlerp.
+  // Pose: means blend linearly, rotations by sign-aligned nlerp. Means in double precision until the camera's position is
+  // subtracted: a step of float at a few metres is a visible part of a pixel, and moves every pixel of the splat.
+  using Double = decltype(widen(one));
   Quat<F> blend{F{}, F{}, F{}, F{}};
-  Vec3<F> mean{F{}, F{}, F{}};
+  Vec3<Double> mean{Double{}, Double{}, Double{}};
   for (int i = 0; i < in.frames; ++i) {
     out.frame_inverse_norm[i] = one / vsqrt(dot(in.frame_quat[i], in.frame_quat[i]));
     Quat<F> unit = out.frame_inverse_norm[i] * in.frame_quat[i];
@@ -111,7 +113,8 @@ SW_HD Projection<F> project_splat(const SplatInput<F>& in, const Camera& camera,
     }
     out.frame_quat[i] = unit;
     blend = blend + in.frame_weight[i] * unit;
-    mean = mean + in.frame_weight[i] * (rotate(unit, in.mean) + in.frame_translation[i]);
+    mean = mean + widen(in.frame_weight[i]) * (rotate_by_direction(widen(in.frame_quat[i]), widen(in.mean)) +
+                                               widen(in.frame_translation[i]));
   }
   F blend_norm2 = dot(blend, blend), quat_norm2 = dot(in.quat, in.quat);
   out.blend_inverse_norm = one / vsqrt(blend_norm2);
@@ -123,7 +126,8 @@ SW_HD Projection<F> project_splat(const SplatInput<F>& in, const Camera& camera,
   Mat3<F> rotation;
   for (int i = 0; i < 9; ++i) rotation.m[i / 3][i % 3] = F{} + camera.rotation[i];
   // Subtracting before rotating keeps the digits of what is close to the camera.
-  Vec3<F> offset{mean.x - camera.position[0], mean.y - camera.position[1], mean.z - camera.position[2]};
+  Vec3<F> offset{narrow(mean.x - camera.position[0]), narrow(mean.y - camera.position[1]),
+                 narrow(mean.z - camera.position[2])};
   Vec3<F> local = apply(rotation, offset);
   out.offset = offset;
   out.local = local;

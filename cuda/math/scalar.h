@@ -26,6 +26,8 @@ SW_HD float vexp2(float a) { return std::exp2(a); }
 SW_HD float vlog2(float a) { return std::log2(a); }
 SW_HD bool mask_not(bool mask) { return !mask; }
 SW_HD bool any(bool mask) { return mask; }
+SW_HD double widen(float a) { return a; }
+SW_HD float narrow(double a) { return static_cast<float>(a); }
 
 #ifndef __CUDACC__
 
@@ -39,7 +41,10 @@ constexpr int LANES = 4;
 #endif
 typedef float FloatV __attribute__((vector_size(4 * LANES)));
 typedef int32_t IntV __attribute__((vector_size(4 * LANES)));
+typedef double DoubleV __attribute__((vector_size(8 * LANES)));
 
+SW_HD DoubleV widen(FloatV a) { return __builtin_convertvector(a, DoubleV); }
+SW_HD FloatV narrow(DoubleV a) { return __builtin_convertvector(a, FloatV); }
 SW_HD FloatV broadcast(float a) { return a - FloatV{}; }
 SW_HD FloatV select(IntV mask, FloatV a, FloatV b) { return mask ? a : b; }
 SW_HD IntV select(IntV mask, IntV a, IntV b) { return mask ? a : b; }

@@ -36,6 +36,11 @@ SW_HD Vec3<F> operator*(F s, Vec3<F> a) {
 }
 
 template <class F>
+SW_HD auto widen(Vec3<F> a) -> Vec3<decltype(widen(a.x))> {
+  return {widen(a.x), widen(a.y), widen(a.z)};
+}
+
+template <class F>
 SW_HD F dot(Vec3<F> a, Vec3<F> b) {
   return a.x * b.x + a.y * b.y + a.z * b.z;
 }
@@ -58,6 +63,11 @@ SW_HD Quat<F> operator*(F s, Quat<F> a) {
 template <class F>
 SW_HD F dot(Quat<F> a, Quat<F> b) {
   return a.w * b.w + a.x * b.x + a.y * b.y + a.z * b.z;
+}
+
+template <class F>
+SW_HD auto widen(Quat<F> a) -> Quat<decltype(widen(a.w))> {
+  return {widen(a.w), widen(a.x), widen(a.y), widen(a.z)};
 }
 
 template <class F>
@@ -87,6 +97,14 @@ SW_HD Vec3<F> rotate(Quat<F> q, Vec3<F> a) {
   F two_w = q.w + q.w;
   return {a.x + two_w * once.x + (twice.x + twice.x), a.y + two_w * once.y + (twice.y + twice.y),
           a.z + two_w * once.z + (twice.z + twice.z)};
+}
+
+// The same for a q of any length.
+template <class F>
+SW_HD Vec3<F> rotate_by_direction(Quat<F> q, Vec3<F> a) {
+  Vec3<F> v{q.x, q.y, q.z};
+  Vec3<F> once = cross(v, a);
+  return a + (2.0f / dot(q, q)) * (q.w * once + cross(v, once));
 }
 
 // Gradient in q of <g, rotate(q, a)>.
