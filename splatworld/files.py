@@ -90,25 +90,29 @@ def old_sibling(path: Path) -> Path:
 def _locked_folder(folder: Path, owner: Path) -> Iterator[None]:
     """A fresh, empty folder that one process fills; the lock ends with the process, so a killed one leaves none."""
     if folder.exists():
-        _check_unlocked(folder, owner)
+        os.close(lock_folder(folder, owner))
         shutil.rmtree(folder)
     folder.mkdir()
-    handle = os.open(folder, os.O_RDONLY)
+    handle = lock_folder(folder, owner)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)
 
 
-def _check_unlocked(folder: Path, owner: Path) -> None:
+def lock_folder(folder: Path, owner: Path) -> int:
+    """Lock a folder against other processes; closing the handle returned, or the end of the process, unlocks it.
+
+    Raises:
+        InputError: another process holds it; names `owner`, for which the folder stands.
+    """
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise InputError(f"{owner}: another process is writing it now; wait for it or choose another path.") from None
-    finally:
         os.close(handle)
+        raise InputError(f"{owner}: another process is writing it now; wait for it or choose another path.") from None
+    return handle
 
 
 def write_through(path: Path, content: bytes | bytearray | memoryview | str) -> None:

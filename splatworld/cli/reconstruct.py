@@ -33,13 +33,18 @@ class Settings:
     """Number of splats that the fit may grow to."""
     threads: int = 0
     """Threads; 0 uses every core."""
+    fresh: bool = False
+    """Begin anew although an unfinished run with the same input and options is there."""
+    checkpoint_every: float = 30
+    """Seconds between two saves of the fit's state, from which a killed run goes on."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Common, Settings):
     """Turn a video, an image folder or a posed capture into a world.
 
-    Ctrl-C during the fit saves the world so far; pressed again, it gives it up.
+    Ctrl-C during the fit saves the world so far; pressed again, it gives it up. A run that was killed goes on where it
+    was when it is started again with the same input and options; until then its state lies in WORLD.partial.
     """
 
     capture: Annotated[Positional[Path], arg(metavar="CAPTURE")]
@@ -72,6 +77,7 @@ def build(
     from splatworld.capture.undistort import undistort
     from splatworld.reconstruct.config import FitConfig
     from splatworld.reconstruct.fit import fit
+    from splatworld.reconstruct.work import WorkFolder, key_of, stamp
 
     common: dict[str, Any] = {"seed": settings.seed, "threads": settings.threads}
     fit_config = FitConfig(**common, **_given(iterations=settings.iterations, splats=settings.splats))
@@ -80,13 +86,20 @@ def build(
         deterministic=settings.deterministic,
         **_given(max_side=settings.max_side, held_out_every=settings.held_out_every),
     )
-    posed = undistort(load_capture(capture, capture_config, progress=terminal.progress))
-    for note in posed.notes:
-        terminal.say(note)
-    with stopping(terminal) as stop:
-        world = fit(posed, fit_config, progress=terminal.progress, stop=stop)
-        store.save_world(world, output, overwrite=overwrite, capture=lambda folder: keep_capture(posed, folder))
-        return world, posed, stop()
+    with WorkFolder(output, every=settings.checkpoint_every, say=terminal.say) as work:
+        if settings.fresh:
+            work.remove()
+        frames = key_of(stamp(capture), capture_config)
+        posed = work.posed(frames, lambda: undistort(load_capture(capture, capture_config, progress=terminal.progress)))
+        for note in posed.notes:
+            terminal.say(note)
+        with stopping(terminal) as stop:
+            checkpoint = work.checkpoint(key_of(frames, fit_config))
+            world = fit(posed, fit_config, progress=terminal.progress, stop=stop, checkpoint=checkpoint)
+            store.save_world(world, output, overwrite=overwrite, capture=lambda folder: keep_capture(posed, folder))
+            if not stop():
+                work.remove()
+            return world, posed, stop()
 
 
 def report(world: World, output: Path, terminal: Terminal, *, stopped: bool) -> None:
@@ -107,7 +120,7 @@ def report(world: World, output: Path, terminal: Terminal, *, stopped: bool) -> 
     if world.scale.source == "none":
         terminal.say("lengths are capture units: nothing in the capture told its scale")
     if stopped:
-        terminal.say(f"interrupted: {output} holds the world so far")
+        terminal.say(f"interrupted: {output} holds the world so far; the same command with --overwrite goes on")
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -35,6 +35,15 @@ class Exposures:
         self.log_gains[frame] -= self._rate * first / (second.sqrt() + EPSILON)
         self.log_gains -= self.log_gains.mean(dim=0)
 
+    def state(self) -> dict[str, Tensor]:
+        """All that a later step depends on."""
+        return {"log_gains": self.log_gains, "first": self._first, "second": self._second, "steps": self._steps}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on from what `state` returned."""
+        self.log_gains, self._steps = state["log_gains"], state["steps"]
+        self._first, self._second = state["first"], state["second"]
+
 
 def interpolate_gains(log_gains: Tensor, times: Tensor, at: Tensor) -> Tensor:
     """Gains [Q, 3] at times `at` [Q], linear between the training frames' [T] and constant beyond.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from splatworld.core.checks import InputError
 from splatworld.core.clip import PosedClip
 from splatworld.core.world import World
 from splatworld.reconstruct import densify
+from splatworld.reconstruct.checkpoint import Checkpoint, State
 from splatworld.reconstruct.config import FitConfig, Progress
 from splatworld.reconstruct.exposure import Exposures
 from splatworld.reconstruct.parameters import Parameters
@@ -31,6 +33,7 @@ def fit(
     *,
     progress: Progress | None = None,
     stop: Callable[[], bool] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> World:
     """Fit splats to the training frames of a clip.
 
@@ -39,6 +42,8 @@ def fit(
         config: see `FitConfig`.
         progress: `progress("fit", done, total)`.
         stop: asked every step; True ends the fit with what there is.
+        checkpoint: where the fit's state is saved from time to time; goes on from what is there already, and ends
+            with the bytes of a fit that was never interrupted.
 
     Returns:
         A world whose splats all belong to the static background, lengths in capture units; `metrics` holds the
@@ -59,10 +64,17 @@ def fit(
         # The kernels take the cores; torch's small sums must not depend on how many there are.
         torch.set_num_threads(1)
         fitting = _Fit(posed, config)
-        for step in range(config.iterations):
+        saved = None if checkpoint is None else checkpoint.load()
+        if saved is not None:
+            fitting.restore(saved)
+        for step in range(fitting.steps, config.iterations):
             if stop is not None and stop():
+                if checkpoint is not None:
+                    checkpoint.save(fitting.state())
                 break
             fitting.advance(step)
+            if checkpoint is not None and checkpoint.due():
+                checkpoint.save(fitting.state())
             if progress is not None:
                 progress("fit", step + 1, config.iterations)
         return fitting.world(progress)
@@ -71,8 +83,22 @@ def fit(
         torch.set_num_threads(torch_threads)
 
 
+class Part(Protocol):
+    """Something that is fitted."""
+
+    def state(self) -> dict[str, Tensor]: ...
+
+    def restore(self, state: dict[str, Tensor]) -> None: ...
+
+
 class _Fit:
-    """One fit in progress."""
+    """One fit in progress.
+
+    Attributes:
+        parts: what is fitted, by name; each part has `state` and `restore` for checkpoints.
+        order: training frames still to come in this round.
+        steps: done so far.
+    """
 
     def __init__(self, posed: PosedClip, config: FitConfig) -> None:
         self.posed, self.config = posed, config
@@ -84,6 +110,7 @@ class _Fit:
         centers = torch.stack([posed.cameras[frame].world_from_camera[:3] for frame in self.train]).double()
         self.extent = 1.1 * float((centers - centers.mean(dim=0)).norm(dim=-1).max())
         self.frame_table = pose.identity(1)
+        self.parts: dict[str, Part] = {"parameters": self.parameters, "exposures": self.exposures}
         self.order: list[int] = []
         self.steps = 0
 
@@ -128,6 +155,17 @@ class _Fit:
         gradients["opacity_logits"] += config.opacity_cost / count * opacity * (1 - opacity)
         gradients["log_scales"] += config.scale_cost / self.extent / (3 * count) * values["log_scales"].exp()
         return gradients
+
+    def state(self) -> State:
+        """All that a later step depends on."""
+        progress = {"order": torch.tensor(self.order, dtype=torch.int64), "steps": torch.tensor(self.steps)}
+        return {"progress": progress, **{name: part.state() for name, part in self.parts.items()}}
+
+    def restore(self, state: State) -> None:
+        """Go on from what `state` returned."""
+        for name, part in self.parts.items():
+            part.restore(state[name])
+        self.order, self.steps = state["progress"]["order"].tolist(), int(state["progress"]["steps"])
 
     def _shrink(self, done: float) -> int:
         if done >= self.config.coarse_until:

@@ -70,6 +70,18 @@ class Parameters:
             for name, value in moments.items():
                 moments[name] = torch.cat([value, torch.zeros_like(value[source])])
 
+    def state(self) -> dict[str, Tensor]:
+        """All that a later step depends on."""
+        groups = {"value": self.values, "first": self._first, "second": self._second}
+        state = {f"{group}.{name}": value for group, tensors in groups.items() for name, value in tensors.items()}
+        return state | {"step": torch.tensor(self._step)}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on from what `state` returned."""
+        for group, tensors in (("value", self.values), ("first", self._first), ("second", self._second)):
+            tensors.update({name: state[f"{group}.{name}"] for name in tensors})
+        self._step = int(state["step"])
+
     def splats(self) -> Splats:
         """What has been fitted so far, all on the static background."""
         count = len(self)

@@ -56,7 +56,7 @@ def stand_ins(monkeypatch):
     """A capture and a fit that take no time; the fit runs `during` halfway."""
     during: list = []
 
-    def fit(posed, config, *, progress, stop):
+    def fit(posed, config, *, progress, stop, checkpoint):
         for step in range(10):
             if during and step == 5:
                 during[0]()
@@ -105,7 +105,8 @@ def test_quiet_says_nothing(tmp_path, capsys):
 
 
 def test_ctrl_c_saves_the_world_so_far(tmp_path, capsys, stand_ins):
-    stand_ins.append(lambda: os.kill(os.getpid(), signal.SIGINT))
+    presses = iter([signal.SIGINT])
+    stand_ins.append(lambda: [os.kill(os.getpid(), press) for press in presses])
     before = signal.getsignal(signal.SIGINT)
     assert run("reconstruct", "video.mp4", "-o", tmp_path / "w", "--json") == 130
     out, err = capsys.readouterr()
@@ -113,6 +114,9 @@ def test_ctrl_c_saves_the_world_so_far(tmp_path, capsys, stand_ins):
     assert "interrupted" in err
     assert len(store.load_world(tmp_path / "w").splats) == 1
     assert signal.getsignal(signal.SIGINT) is before
+    assert run("reconstruct", "video.mp4", "-o", tmp_path / "w", "--overwrite") == 0
+    assert "cameras taken from the unfinished run" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == ["w"]
 
 
 def test_a_second_ctrl_c_gives_up_and_keeps_what_was_there(tmp_path, capsys, stand_ins):
@@ -126,7 +130,7 @@ def test_a_second_ctrl_c_gives_up_and_keeps_what_was_there(tmp_path, capsys, sta
     assert run("reconstruct", "video.mp4", "-o", tmp_path / "w", "--overwrite") == 130
     assert "what was there before is unchanged" in capsys.readouterr().err
     assert_equal(store.load_world(tmp_path / "w"), make_world())
-    assert os.listdir(tmp_path) == ["w"]
+    assert sorted(os.listdir(tmp_path)) == ["w", "w.partial"]
 
 
 def test_settings_are_checked_before_the_capture_is_looked_at(tmp_path, capsys):
