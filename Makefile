@@ -45,5 +45,5 @@ $(VENV)/.dependencies: $(VENV)/.made pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.kernels: $(VENV)/.dependencies $(KERNELS)
-	$(PIP) --no-build-isolation --editable ".[sim,test]"
+	$(PIP) --no-build-isolation --editable ".[eval,sim,test]"
 	touch $@

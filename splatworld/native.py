@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
+from typing import Any
 
 from splatworld.core.checks import InputError, SplatworldError
 
@@ -20,10 +23,10 @@ class NativeMissing(SplatworldError):
     """The compiled kernels are not installed."""
 
 
-_loaded: tuple[str, ModuleType] | None = None
+_loaded: tuple[str, Any] | None = None
 
 
-def load() -> ModuleType:
+def load() -> Any:
     """The extension module.
 
     Raises:
@@ -51,6 +54,32 @@ def set_threads(count: int) -> None:
 def get_threads() -> int:
     """Threads the kernels use."""
     return load().get_threads()
+
+
+def load_benchmark() -> ModuleType:
+    """The plain baseline and the arithmetic peak, built like the kernels in use.
+
+    Raises:
+        NativeMissing: it is not installed.
+    """
+    try:
+        return importlib.import_module(f"splatworld._bench_{level()}")
+    except ModuleNotFoundError as missing:
+        raise NativeMissing(
+            "the benchmark module is not installed; run `make install` in the source folder."
+        ) from missing
+
+
+@contextmanager
+def replaced(kernels: Any) -> Iterator[None]:
+    """Within, `load` gives `kernels`, something with the functions of the extension module: to time or compare them."""
+    global _loaded
+    before = (level(), load())
+    _loaded = (before[0], kernels)
+    try:
+        yield
+    finally:
+        _loaded = before
 
 
 def _choose() -> tuple[str, ModuleType]:
