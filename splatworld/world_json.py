@@ -97,6 +97,8 @@ def _camera_entry(camera: Camera) -> dict[str, Any]:
         "center": _numbers(camera.center),
         "distortion": _numbers(camera.distortion),
         "world_from_camera": _numbers(camera.world_from_camera),
+        "motion": _numbers(camera.motion),
+        "shutter": _numbers(camera.shutter),
     }
 
 
@@ -107,6 +109,8 @@ def _camera(entry: dict[str, Any]) -> Camera:
         size=tuple(entry["size"]),
         world_from_camera=_tensor(entry["world_from_camera"]),
         distortion=_optional(entry["distortion"]),
+        motion=_optional(entry.get("motion")),
+        shutter=_optional(entry.get("shutter")),
     )
 
 

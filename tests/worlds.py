@@ -59,6 +59,8 @@ def make_world(seed: int = 0, count: int = 50) -> World:
                 size=(320, 240),
                 world_from_camera=poses(),
                 distortion=torch.tensor([0.1, 0, 0, 1e-17], dtype=torch.float64) if i else None,
+                motion=torch.tensor([0.1, 0, -0.2, 0, 1e-17, 0.3], dtype=torch.float64) if i == 2 else None,
+                shutter=torch.tensor([0.017, 1 / 60], dtype=torch.float64) if i == 2 else None,
             )
             for i in (2, 10, 1)
         },

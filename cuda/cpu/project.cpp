@@ -103,7 +103,8 @@ void add_camera(const Lanes& lanes, IntV seen, const CameraGradient<FloatV>& g, 
       g.rotation.m[0][0], g.rotation.m[0][1], g.rotation.m[0][2], g.rotation.m[1][0], g.rotation.m[1][1],
       g.rotation.m[1][2], g.rotation.m[2][0], g.rotation.m[2][1], g.rotation.m[2][2], g.position.x,
       g.position.y,       g.position.z,       g.focal[0],         g.focal[1],         g.center[0],
-      g.center[1]};
+      g.center[1],        g.velocity.x,       g.velocity.y,       g.velocity.z,       g.turn.x,
+      g.turn.y,           g.turn.z,           g.readout,          g.exposure};
   for (int k = 0; k < CAMERA_FLOATS; ++k)
     for (int i = 0; i < lanes.valid; ++i)
       if (seen[i]) total[k] += rows[k][i];
@@ -140,7 +141,7 @@ void project_backward(const SplatArrays& splats, const View& view, const int32_t
       EllipseGradient<FloatV> g{s[0],         once * s[1],  once * s[2],       twice * s[3], twice * s[4],
                                  twice * s[5], {s[6], s[7], s[8]}, s[9]};
       CameraGradient<FloatV> camera_gradient;
-      auto out = project_splat_backward(in, projection, view.camera, view.antialias, g, camera_gradient);
+      auto out = project_splat_backward(in, projection, view.camera, view.height, view.antialias, g, camera_gradient);
       auto add3 = [&](float* base, Vec3<FloatV> v) {
         lanes.add(base, 3, 0, seen, v.x);
         lanes.add(base, 3, 1, seen, v.y);

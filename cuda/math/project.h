@@ -16,11 +16,19 @@ constexpr float TRANSMITTANCE_STOP = 1e-4f;
 constexpr float FRUSTUM_MARGIN = 0.15f;  // 0.3 of half the field of view
 
 constexpr int MAX_WEIGHTS = 8;
-constexpr int CAMERA_FLOATS = 16;
+constexpr int CAMERA_FLOATS = 24;
 
-// camera_from_world rotation (row major), position in the world, focal and principal point in px.
+constexpr float ROW_REACH = 0.6f;  // rows are read up to this share of the picture's height from its middle
+constexpr float SQRT_TWELFTH = 0.28867513459481288225f;  // deviation of a box of length one
+
+// camera_from_world rotation (row major), position in the world, focal and principal point in px. A moving camera's
+// linear and angular velocity in its own axes, and for how many seconds rows are read and each row is exposed.
 struct Camera {
-  float rotation[9], position[3], focal[2], center[2];
+  float rotation[9], position[3], focal[2], center[2], velocity[3], turn[3], readout, exposure;
+  SW_HD bool blurs() const {
+    return exposure != 0.0f && (velocity[0] != 0.0f || velocity[1] != 0.0f || velocity[2] != 0.0f || turn[0] != 0.0f ||
+                                turn[1] != 0.0f || turn[2] != 0.0f);
+  }
 };
 static_assert(sizeof(Camera) == CAMERA_FLOATS * sizeof(float));
 
@@ -29,6 +37,8 @@ struct CameraGradient {
   Mat3<F> rotation;
   Vec3<F> position;
   F focal[2], center[2];
+  Vec3<F> velocity, turn;
+  F readout, exposure;
 };
 
 // One splat's parameters as optimised, and the frames that move it.
@@ -79,7 +89,10 @@ struct Projection {
   F frame_inverse_norm[MAX_WEIGHTS];
   Quat<F> blend, rotation;          // frames' blended rotation; world rotation of the splat
   F blend_inverse_norm, quat_inverse_norm;
-  Vec3<F> offset, local;            // from the camera, in world and in camera axes
+  Vec3<F> offset, still;            // from the camera, in world and in camera axes, when the middle row is read
+  Vec3<F> speed, local;             // of the camera at that point; in camera axes when the splat's own row is read
+  F row;                            // of the splat, share of the height from the middle
+  MaskOf<F> clamped_row;
   Vec3<F> ray, direction;           // unit view ray in the world and in the rest frame
   F ray_inverse_length;
   F jacobian_x, jacobian_y;         // x/z and y/z, clamped to the widened frustum
@@ -87,7 +100,9 @@ struct Projection {
   Mat3<F> axes;                     // camera-space rotation of the splat
   F flat[2][3], scale[3];           // J * axes, before scaling
   Vec3<F> row0, row1, area;         // of B = J * axes * scale, and their cross product
-  F det_before, det, antialias;     // of the covariance, before and after dilation
+  F smear[2];                       // px, deviation of the path over the exposure: a fourth column of B
+  Vec3<F> smear_area;               // row0 and row1 crossed with it
+  F det_before, det_still, det, spread;  // of the covariance before dilation, after, and smeared; opacity's loss
   F basis[MAX_SH], raw_color[3], opacity;
   Ellipse<F> ellipse;
   MaskOf<F> visible;
@@ -128,8 +143,17 @@ SW_HD Projection<F> project_splat(const SplatInput<F>& in, const Camera& camera,
   // Subtracting before rotating keeps the digits of what is close to the camera.
   Vec3<F> offset{narrow(mean.x - camera.position[0]), narrow(mean.y - camera.position[1]),
                  narrow(mean.z - camera.position[2])};
-  Vec3<F> local = apply(rotation, offset);
   out.offset = offset;
+  out.still = apply(rotation, offset);
+
+  // Rolling shutter: the splat's row is read before or after the middle one, when the camera is elsewhere.
+  const Vec3<F> turn{F{} + camera.turn[0], F{} + camera.turn[1], F{} + camera.turn[2]};
+  out.speed = Vec3<F>{F{} + camera.velocity[0], F{} + camera.velocity[1], F{} + camera.velocity[2]} +
+              cross(turn, out.still);
+  F row = (camera.focal[1] * (out.still.y / out.still.z) + camera.center[1]) * (1.0f / height) - 0.5f;
+  out.clamped_row = (row > F{} + ROW_REACH) | (row < F{} - ROW_REACH);
+  out.row = vmax(vmin(row, F{} + ROW_REACH), F{} - ROW_REACH);
+  Vec3<F> local = out.still - (camera.readout * out.row) * out.speed;
   out.local = local;
   F inverse_z = one / local.z;
   F slope_x = local.x * inverse_z, slope_y = local.y * inverse_z;
@@ -171,8 +195,22 @@ SW_HD Projection<F> project_splat(const SplatInput<F>& in, const Camera& camera,
               (out.axes.m[2][k] + out.jacobian_x * out.axes.m[0][k] + out.jacobian_y * out.axes.m[1][k]);
   out.area = {area[0], area[1], area[2]};
   out.det_before = dot(out.area, out.area);
-  out.det = out.det_before + DILATION * (xx + yy) + DILATION * DILATION;
+  out.det_still = out.det_before + DILATION * (xx + yy) + DILATION * DILATION;
+  out.det = out.det_still;
   F dilated_yy = yy + DILATION;
+  const bool blurs = camera.blurs();
+  if (blurs) {
+    // Motion blur: the covariance of the path over the exposure adds to that of the splat.
+    const float share = SQRT_TWELFTH * camera.exposure;
+    F mx = share * camera.focal[0] * inverse_z * (out.speed.x - out.jacobian_x * out.speed.z);
+    F my = share * camera.focal[1] * inverse_z * (out.speed.y - out.jacobian_y * out.speed.z);
+    out.smear[0] = mx;
+    out.smear[1] = my;
+    out.smear_area = my * out.row0 - mx * out.row1;
+    out.det = out.det_still + dot(out.smear_area, out.smear_area) + DILATION * (mx * mx + my * my);
+    xy = xy + mx * my;
+    dilated_yy = dilated_yy + my * my;
+  }
 
   // Colour as seen along the view ray, in the splat's rest frame.
   F length2 = dot(offset, offset);
@@ -189,8 +227,9 @@ SW_HD Projection<F> project_splat(const SplatInput<F>& in, const Camera& camera,
   }
 
   out.opacity = one / (one + vexp(-in.opacity_logit));
-  out.antialias = antialias ? vsqrt(out.det_before / out.det) : one;
-  e.opacity = out.opacity * out.antialias;
+  // What is smeared covers more and so hides less.
+  out.spread = antialias ? vsqrt(out.det_before / out.det) : blurs ? vsqrt(out.det_still / out.det) : one;
+  e.opacity = out.opacity * out.spread;
   e.x = camera.focal[0] * slope_x + camera.center[0];
   e.y = camera.focal[1] * slope_y + camera.center[1];
   e.whiten[0] = vsqrt(dilated_yy / out.det);
@@ -211,7 +250,7 @@ SW_HD Projection<F> project_splat(const SplatInput<F>& in, const Camera& camera,
 // The gradients of one splat and of the camera, from those of its ellipse.
 template <class F>
 SW_HD SplatGradient<F> project_splat_backward(const SplatInput<F>& in, const Projection<F>& fwd, const Camera& camera,
-                                              bool antialias, const EllipseGradient<F>& gradient,
+                                              int height, bool antialias, const EllipseGradient<F>& gradient,
                                               CameraGradient<F>& camera_gradient) {
   SplatGradient<F> out;
   const F one = F{} + 1.0f;
@@ -222,18 +261,36 @@ SW_HD SplatGradient<F> project_splat_backward(const SplatInput<F>& in, const Pro
 
   // With W the whitening and M the second moments, dL/dB = W^T M (W B). The first row of W B, p row0 + q row1, is all
   // cancellation for a needle; row1 x area is what is left of it.
+  const bool blurs = camera.blurs();
+  const F mx = blurs ? fwd.smear[0] : F{}, my = blurs ? fwd.smear[1] : F{};
   Vec3<F> white0 = (DILATION * p * r * r) * fwd.row0 + (p * r * r) * cross(fwd.row1, fwd.area);
+  if (blurs) white0 = white0 + (p * r * r * my) * fwd.smear_area;
   Vec3<F> white1 = r * fwd.row1;
   Vec3<F> moved0 = gradient.uu * white0 + gradient.uv * white1, moved1 = gradient.uv * white0 + gradient.vv * white1;
   Vec3<F> g_row0 = p * moved0, g_row1 = q * moved0 + r * moved1;
   Vec3<F> g_log_scale{white0.x * moved0.x + white1.x * moved1.x, white0.y * moved0.y + white1.y * moved1.y,
                       white0.z * moved0.z + white1.z * moved1.z};
-  if (antialias) {
-    // log of the ratio = (log det_before - log det) / 2, and d det_before = 2 area . d(row0 x row1).
-    F share = gradient.log_opacity / fwd.det;
-    F by_area = select(fwd.det_before > F{}, gradient.log_opacity / fwd.det_before, F{}) - share;
-    Vec3<F> a0 = by_area * cross(fwd.row1, fwd.area) + (-DILATION * share) * fwd.row0;
-    Vec3<F> a1 = by_area * cross(fwd.area, fwd.row0) + (-DILATION * share) * fwd.row1;
+  F g_mx = F{}, g_my = F{};
+  if (blurs) {
+    F white = p * r * r * (DILATION * mx - dot(fwd.row1, fwd.smear_area));
+    F m0 = gradient.uu * white + gradient.uv * (r * my), m1 = gradient.uv * white + gradient.vv * (r * my);
+    g_mx = p * m0;
+    g_my = q * m0 + r * m1;
+  }
+  if (antialias || blurs) {
+    // log of the ratio = (log before - log det) / 2, and d det_before = 2 area . d(row0 x row1).
+    F loss = gradient.log_opacity / fwd.det;
+    F before = antialias ? fwd.det_before : fwd.det_still;
+    F gain = select(before > F{}, gradient.log_opacity / before, F{});
+    F by_area = gain - loss, by_length = DILATION * ((antialias ? F{} : gain) - loss);
+    Vec3<F> a0 = by_area * cross(fwd.row1, fwd.area) + by_length * fwd.row0;
+    Vec3<F> a1 = by_area * cross(fwd.area, fwd.row0) + by_length * fwd.row1;
+    if (blurs) {
+      a0 = a0 - (loss * my) * fwd.smear_area;
+      a1 = a1 + (loss * mx) * fwd.smear_area;
+      g_mx = g_mx - loss * (DILATION * mx - dot(fwd.row1, fwd.smear_area));
+      g_my = g_my - loss * (DILATION * my + dot(fwd.row0, fwd.smear_area));
+    }
     g_row0 = g_row0 + a0;
     g_row1 = g_row1 + a1;
     g_log_scale = {g_log_scale.x + a0.x * fwd.row0.x + a1.x * fwd.row1.x,
@@ -258,6 +315,20 @@ SW_HD SplatGradient<F> project_splat_backward(const SplatInput<F>& in, const Pro
     g_jx = g_jx - fx_z * g0 * m2;
     g_jy = g_jy - fy_z * g1 * m2;
   }
+  Vec3<F> g_speed{F{}, F{}, F{}};
+  camera_gradient.exposure = F{};
+  if (blurs) {
+    // The path is one more axis, exposure / sqrt(12) times the speed.
+    const float share = SQRT_TWELFTH * camera.exposure;
+    Vec3<F> g_axis{fx_z * g_mx, fy_z * g_my, -(fx_z * fwd.jacobian_x * g_mx + fy_z * fwd.jacobian_y * g_my)};
+    F x = share * (fwd.speed.x - fwd.jacobian_x * fwd.speed.z), y = share * (fwd.speed.y - fwd.jacobian_y * fwd.speed.z);
+    g_fx_z = g_fx_z + g_mx * x;
+    g_fy_z = g_fy_z + g_my * y;
+    g_jx = g_jx - share * fx_z * g_mx * fwd.speed.z;
+    g_jy = g_jy - share * fy_z * g_my * fwd.speed.z;
+    g_speed = (F{} + share) * g_axis;
+    camera_gradient.exposure = SQRT_TWELFTH * dot(g_axis, fwd.speed);
+  }
 
   F slope_x = fwd.local.x * inverse_z, slope_y = fwd.local.y * inverse_z;
   // A clamped slope depends on the image's edge (center, focal) instead of the splat.
@@ -274,7 +345,21 @@ SW_HD SplatGradient<F> project_splat_backward(const SplatInput<F>& in, const Pro
                   gradient.depth - inverse_z * (g_slope_x * slope_x + g_slope_y * slope_y + g_fx_z * fx_z +
                                                 g_fy_z * fy_z)};
 
-  // Camera: local = R offset, axes = R own.
+  // local = still - readout row speed, speed = velocity + turn x still.
+  F along = dot(g_local, fwd.speed);
+  camera_gradient.readout = -(fwd.row * along);
+  F g_row = select(fwd.clamped_row, F{}, -(camera.readout * (1.0f / height)) * along);
+  F still_inverse_z = one / fwd.still.z, still_slope = fwd.still.y * still_inverse_z;
+  camera_gradient.focal[1] = camera_gradient.focal[1] + g_row * still_slope;
+  camera_gradient.center[1] = camera_gradient.center[1] + g_row;
+  g_speed = g_speed - (camera.readout * fwd.row) * g_local;
+  camera_gradient.velocity = g_speed;
+  camera_gradient.turn = cross(fwd.still, g_speed);
+  const Vec3<F> turn{F{} + camera.turn[0], F{} + camera.turn[1], F{} + camera.turn[2]};
+  F g_slope = g_row * camera.focal[1] * still_inverse_z;
+  g_local = g_local + cross(g_speed, turn) + Vec3<F>{F{}, g_slope, -(g_slope * still_slope)};
+
+  // Camera: still = R offset, axes = R own.
   Mat3<F> rotation, own = to_matrix(fwd.rotation), g_own;
   for (int i = 0; i < 9; ++i) rotation.m[i / 3][i % 3] = F{} + camera.rotation[i];
   const F g_local_[3] = {g_local.x, g_local.y, g_local.z};

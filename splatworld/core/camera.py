@@ -22,6 +22,10 @@ class Camera:
         size: (width, height) px.
         world_from_camera: [..., 7] pose of the camera.
         distortion: [..., 4] OpenCV radial-tangential k1, k2, p1, p2; zero for an ideal pinhole.
+        motion: [..., 6] linear (m/s) and angular (rad/s) velocity of the camera in its own axes at the time of
+            `world_from_camera`, which is mid-exposure of the middle row; None stands still.
+        shutter: [..., 2] s, from the first row's exposure to the last row's, and how long each row is exposed; None is
+            a global shutter without blur. Without effect where the camera stands still.
     """
 
     focal: Tensor
@@ -29,6 +33,8 @@ class Camera:
     size: tuple[int, int]
     world_from_camera: Tensor
     distortion: Tensor | None = None
+    motion: Tensor | None = None
+    shutter: Tensor | None = None
 
     def __post_init__(self) -> None:
         check_shape("Camera", "focal", self.focal, ("...", 2))
@@ -36,6 +42,10 @@ class Camera:
         check_shape("Camera", "world_from_camera", self.world_from_camera, ("...", 7))
         if self.distortion is not None:
             check_shape("Camera", "distortion", self.distortion, ("...", 4))
+        if self.motion is not None:
+            check_shape("Camera", "motion", self.motion, ("...", 6))
+        if self.shutter is not None:
+            check_shape("Camera", "shutter", self.shutter, ("...", 2))
         if len(self.size) != 2 or min(self.size) < 1:
             raise ShapeError(f"Camera: size is {self.size}, expected (width, height) of at least 1 px.")
 
@@ -53,8 +63,9 @@ class Camera:
 
     def check(self) -> None:
         """Raise InputError unless all numbers are finite and focal lengths positive."""
-        for name in ("focal", "center", "world_from_camera"):
-            check_finite("Camera", name, getattr(self, name))
+        for name in ("focal", "center", "world_from_camera", "motion", "shutter"):
+            if getattr(self, name) is not None:
+                check_finite("Camera", name, getattr(self, name))
         if bool((self.focal <= 0).any()):
             raise InputError(f"Camera: focal is {self.focal.tolist()}, expected positive pixels.")
 
@@ -121,13 +132,18 @@ def stack(cameras: list[Camera]) -> Camera:
     sizes = {camera.size for camera in cameras}
     if len(sizes) != 1:
         raise ShapeError(f"stack: cameras have sizes {sorted(sizes)}, expected one; resize them first.")
-    distortions = [camera.distortion for camera in cameras]
-    known = [d for d in distortions if d is not None]
-    filled = [torch.zeros_like(known[0]) if d is None else d for d in distortions] if known else []
+
+    def optional(name: str) -> Tensor | None:
+        values = [getattr(camera, name) for camera in cameras]
+        known = [value for value in values if value is not None]
+        return torch.stack([torch.zeros_like(known[0]) if v is None else v for v in values]) if known else None
+
     return Camera(
         focal=torch.stack([camera.focal for camera in cameras]),
         center=torch.stack([camera.center for camera in cameras]),
         size=cameras[0].size,
         world_from_camera=torch.stack([camera.world_from_camera for camera in cameras]),
-        distortion=torch.stack(filled) if known else None,
+        distortion=optional("distortion"),
+        motion=optional("motion"),
+        shutter=optional("shutter"),
     )

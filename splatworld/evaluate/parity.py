@@ -94,8 +94,9 @@ def baked_error(rasterize: Rasterize, scene: Scene) -> float:
     batch = torch.broadcast_shapes(scene.frames.shape[:-2], scene.camera.world_from_camera.shape[:-1])
     tables = scene.frames.expand(*batch, *scene.frames.shape[-2:]).flatten(0, -3)
     cameras = {
-        name: getattr(scene.camera, name).expand(*batch, -1).reshape(len(tables), -1)
-        for name in ("focal", "center", "world_from_camera")
+        name: value.expand(*batch, -1).reshape(len(tables), -1)
+        for name in ("focal", "center", "world_from_camera", "motion", "shutter")
+        if (value := getattr(scene.camera, name)) is not None
     }
     still = pose.identity(scene.frames.shape[-2])
     for index, table in enumerate(tables):
@@ -125,6 +126,7 @@ def parameters(scene: Scene) -> dict[str, Tensor]:
         "focal": scene.camera.focal,
         "center": scene.camera.center,
     }
+    held |= {name: value for name in ("motion", "shutter") if (value := getattr(scene.camera, name)) is not None}
     if scene.background is not None:
         held["background"] = scene.background
     return {name: value.detach().clone().requires_grad_() for name, value in held.items()}
@@ -138,6 +140,8 @@ def call(rasterize: Callable, scene: Scene, inputs: dict[str, Tensor]):
         focal=inputs["focal"],
         center=inputs["center"],
         world_from_camera=inputs["world_from_camera"],
+        motion=inputs.get("motion"),
+        shutter=inputs.get("shutter"),
     )
     options = scene.options | {"background": inputs.get("background")}
     return rasterize(splats, inputs["frames"], camera, **options)

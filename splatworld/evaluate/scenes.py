@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -51,7 +51,7 @@ class Scene:
 
 
 def random_scene(seed: int, *, count: int = 300) -> Scene:
-    """A random scene; the seed also chooses image size, batch, skin, degree and anti-aliasing.
+    """A random scene; the seed also chooses image size, batch, skin, degree, anti-aliasing and the camera's motion.
 
     Of the splats, some are needles, some nearly opaque or nearly clear, some behind the camera, at its near plane or
     beside the image. Two or three cameras look from different sides at as many states of four bodies; one seed in
@@ -70,6 +70,12 @@ def random_scene(seed: int, *, count: int = 300) -> Scene:
         world_from_camera=pose.look_at(eyes, draw.normal(views, 3) * 0.3, draw.normal(3) * 0.3 + torch.eye(3)[2]),
     )
     _near_splats(draw, splats, camera)
+    if seed % 3:
+        camera = replace(
+            camera,
+            motion=draw.normal(views, 6) * torch.tensor([0.3, 0.3, 0.3, 0.4, 0.4, 0.4]),
+            shutter=draw.uniform(0.0, 1.0, views, 2) * torch.tensor([0.05, 0.08]) * (seed % 4 != 1),
+        )
     frames = pose.exp(draw.normal(batch, BODIES, 6) * torch.tensor([0.2, 0.2, 0.2, 0.5, 0.5, 0.5]))
     frames[:, 0] = pose.identity()
     return Scene(
@@ -187,9 +193,5 @@ def _random_skin(draw: _Draw, count: int, pairs: int) -> Skin:
 
 
 def _first(camera: Camera) -> Camera:
-    return Camera(
-        focal=camera.focal[0],
-        center=camera.center[0],
-        size=camera.size,
-        world_from_camera=camera.world_from_camera[0],
-    )
+    rows = ("focal", "center", "world_from_camera", "motion", "shutter")
+    return replace(camera, **{name: v[0] for name in rows if (v := getattr(camera, name)) is not None})

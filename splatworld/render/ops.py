@@ -90,12 +90,14 @@ def rasterize(
 
 
 def camera_rows(camera: Camera) -> Tensor:
-    """[..., 16] what the kernels read of a camera: camera_from_world rotation, position, focal, center."""
+    """[..., 24] what the kernels read of a camera: rotation into it, position, focal, center, motion, shutter."""
     translation, quat = camera.world_from_camera[..., :3], camera.world_from_camera[..., 3:]
     camera_from_world = pose.conjugate_quat(pose.normalize_quat(quat))
     rotation = pose.quat_to_matrix(camera_from_world)
-    rows = torch.broadcast_shapes(translation.shape[:-1], camera.focal.shape[:-1], camera.center.shape[:-1])
-    parts = [rotation.flatten(-2), translation, camera.focal, camera.center]
+    motion = translation.new_zeros(6) if camera.motion is None else camera.motion
+    shutter = translation.new_zeros(2) if camera.shutter is None else camera.shutter
+    parts = [rotation.flatten(-2), translation, camera.focal, camera.center, motion, shutter]
+    rows = torch.broadcast_shapes(*(part.shape[:-1] for part in parts))
     return torch.cat([part.expand(*rows, -1) for part in parts], dim=-1)
 
 
@@ -145,7 +147,7 @@ class RasterPass:
             parameters: float32 contiguous tensors without gradient, by the names in PARAMETERS.
             body_ids: [N] int32.
             frames: [F, 7] float32.
-            camera_row: [16] float32, a row of `camera_rows`.
+            camera_row: [24] float32, a row of `camera_rows`.
             size: (width, height) px.
             background: [3] float32.
             skin: as in `rasterize`.
@@ -210,7 +212,7 @@ class RasterPass:
         """Add this view's gradients to `gradients`.
 
         Args:
-            gradients: float32 tensors shaped like PARAMETERS, and float64 `frames` [F, 7] and `camera` [16]; what is
+            gradients: float32 tensors shaped like PARAMETERS, and float64 `frames` [F, 7] and `camera` [24]; what is
                 missing or None is not computed.
             image: [H, W, 3] gradient of the image.
             transmittance: [H, W] gradient of the transmittance; None: zero.

@@ -18,7 +18,7 @@ from splatworld.core.splats import Splats
 from splatworld.core.world import Skin
 from splatworld.render import sh as harmonics
 from splatworld.render.reference_blend import GATE_TOLERANCE, Footprints, draw
-from splatworld.render.rendering import DILATION, FRUSTUM_MARGIN, NEAR, Rendering
+from splatworld.render.rendering import DILATION, FRUSTUM_MARGIN, NEAR, ROW_REACH, Rendering
 
 QUAT_MIN = 1e-24
 """A quaternion whose squared norm does not exceed this is no rotation."""
@@ -82,16 +82,19 @@ def rasterize_flagged(
     background = splats.means.new_zeros(3) if background is None else background.double()
     check_shape("rasterize", "background", background, (3,))
 
-    batch = torch.broadcast_shapes(
-        frames.shape[:-2], camera.world_from_camera.shape[:-1], camera.focal.shape[:-1], camera.center.shape[:-1]
-    )
+    parts = {
+        "world_from_camera": camera.world_from_camera,
+        "focal": camera.focal,
+        "center": camera.center,
+        "motion": camera.world_from_camera.new_zeros(6) if camera.motion is None else camera.motion,
+        "shutter": camera.world_from_camera.new_zeros(2) if camera.shutter is None else camera.shutter,
+    }
+    batch = torch.broadcast_shapes(frames.shape[:-2], *(part.shape[:-1] for part in parts.values()))
     tables = frames.double().expand(*batch, *frames.shape[-2:]).reshape(-1, *frames.shape[-2:])
-    poses = camera.world_from_camera.double().expand(*batch, 7).reshape(-1, 7)
-    focals = camera.focal.double().expand(*batch, 2).reshape(-1, 2)
-    centers = camera.center.double().expand(*batch, 2).reshape(-1, 2)
+    rows = {name: p.double().expand(*batch, p.shape[-1]).reshape(-1, p.shape[-1]) for name, p in parts.items()}
     pictures = []
-    for table, world_from_camera, focal, center in zip(tables, poses, focals, centers, strict=True):
-        one = Camera(focal=focal, center=center, size=camera.size, world_from_camera=world_from_camera)
+    for index, table in enumerate(tables):
+        one = Camera(size=camera.size, **{name: row[index] for name, row in rows.items()})
         footprints = _project_visible(splats, table, one, skin, antialias, degree)
         pictures.append(draw(footprints, camera.size, background))
     stacked = [torch.stack(parts).unflatten(0, batch) if batch else parts[0] for parts in zip(*pictures, strict=True)]
@@ -146,7 +149,10 @@ def _project(splats: Splats, frames: Tensor, camera: Camera, skin: Skin, antiali
     """Pose and project every splat; what cannot be is NaN."""
     means, quats, blend = pose_splats(splats, frames, skin)
     eye, turn = camera.world_from_camera[:3], _unit(camera.world_from_camera[3:])
-    local = pose.rotate(pose.conjugate_quat(turn), means - eye)
+    assert camera.motion is not None
+    assert camera.shutter is not None
+    still = pose.rotate(pose.conjugate_quat(turn), means - eye)
+    local, speed, at_reach = _when_read(still, camera, camera.motion, camera.shutter[0])
     z = local[:, 2]
     means2d = camera.focal * (local[:, :2] / z[:, None]) + camera.center
 
@@ -157,15 +163,17 @@ def _project(splats: Splats, frames: Tensor, camera: Camera, skin: Skin, antiali
     a, b, c = covariance[:, 0, 0], covariance[:, 0, 1], covariance[:, 1, 1]
     before = a * c - b * b
     a, c = a + DILATION, c + DILATION
+    # Over the exposure a point walks a straight path: a box, whose covariance is a twelfth of its length squared.
+    unblurred = a * c - b * b
+    path = camera.shutter[1] * (jacobian @ speed[..., None])[..., 0]
+    a, b, c = a + path[:, 0] ** 2 / 12, b + path[:, 0] * path[:, 1] / 12, c + path[:, 1] ** 2 / 12
     determinant = a * c - b * b
     determinant = torch.where(determinant > 0, determinant, torch.full_like(determinant, torch.nan))
     conics = torch.stack([c, -b, a], dim=-1) / determinant[:, None]
 
-    opacities = splats.opacities
-    if antialias:
-        shrunk = before / determinant
-        positive = shrunk > 0
-        opacities = opacities * torch.where(positive, torch.where(positive, shrunk, 1.0).sqrt(), 0.0)
+    shrunk = (before if antialias else unblurred) / determinant
+    positive = shrunk > 0
+    opacities = splats.opacities * torch.where(positive, torch.where(positive, shrunk, 1.0).sqrt(), 0.0)
 
     offset = means - eye
     direction = offset / offset.norm(dim=-1, keepdim=True)
@@ -179,8 +187,29 @@ def _project(splats: Splats, frames: Tensor, camera: Camera, skin: Skin, antiali
         colors=torch.where((raw > 0) | ~raw.isfinite(), raw, 0.0),
         body_ids=splats.body_ids,
         drawn=z >= NEAR,
-        at_gate=near | at_frustum | (raw.abs() < GATE_TOLERANCE).any(dim=-1),
+        at_gate=near | at_frustum | at_reach | (raw.abs() < GATE_TOLERANCE).any(dim=-1),
     )
+
+
+def _when_read(still: Tensor, camera: Camera, motion: Tensor, readout: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Camera-space points at the moment their own row is read (rolling shutter), to first order in the motion.
+
+    Args:
+        still: [N, 3] in the camera's axes when its middle row is read.
+        camera: one camera.
+        motion: [6] its velocity.
+        readout: s from the first row to the last.
+
+    Returns:
+        points [N, 3], the camera's velocity at them [N, 3] m/s, and [N] bool: near the last row that counts.
+    """
+    velocity, turn = motion.expand(len(still), 6).split(3, dim=-1)
+    speed = velocity + torch.linalg.cross(turn, still)
+    row = (camera.focal[1] * still[:, 1] / still[:, 2] + camera.center[1]) / camera.height - 0.5
+    moving = (speed != 0).any(dim=-1) & (readout != 0)
+    at_reach = moving & ((row.abs() / ROW_REACH - 1).abs() < GATE_TOLERANCE)
+    read = row.clamp(-ROW_REACH, ROW_REACH) * readout
+    return still - read[:, None] * speed, speed, at_reach
 
 
 def _jacobian(local: Tensor, camera: Camera) -> tuple[Tensor, Tensor]:

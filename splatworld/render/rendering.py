@@ -19,6 +19,9 @@ TRANSMITTANCE_STOP = 1e-4
 FRUSTUM_MARGIN = 0.3
 """Share of the half field of view beyond the image's edge where the projection's Jacobian stops growing."""
 
+ROW_REACH = 0.6
+"""Rows of a rolling shutter go on beyond the picture, up to this share of its height from the middle."""
+
 
 @dataclass(frozen=True)
 class Rendering:

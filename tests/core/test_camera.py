@@ -1,5 +1,7 @@
 """Pixels to points and back."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -81,6 +83,20 @@ def test_stack():
     both = cameras.stack([make_camera(), make_camera([0.1, 0, 0, 0])])
     assert both.focal.shape == (2, 2)
     assert both.distortion is not None
+    assert both.motion is None
     assert torch.equal(both.distortion[0], torch.zeros(4).double())
     with pytest.raises(ShapeError, match="resize them first"):
         cameras.stack([make_camera(), make_camera(size=(2, 2))])
+
+
+def test_motion_is_stacked_checked_and_kept_by_resize():
+    camera = make_camera()
+    moving = replace(camera, motion=torch.arange(6).double(), shutter=torch.tensor([0.02, 0.01]).double())
+    both = cameras.stack([camera, moving])
+    assert both.motion is not None
+    assert torch.equal(both.motion, torch.stack([torch.zeros(6), torch.arange(6)]).double())
+    assert torch.equal(cameras.resize(moving, (64, 48)).shutter, moving.shutter)
+    with pytest.raises(ShapeError, match="motion"):
+        replace(camera, motion=torch.zeros(3))
+    with pytest.raises(InputError, match="shutter"):
+        replace(moving, shutter=torch.tensor([float("nan"), 0.0])).check()

@@ -82,7 +82,11 @@ def doubled(scene: Scene) -> Scene:
         frames=scene.frames.double(),
         camera=replace(
             scene.camera,
-            **{name: getattr(scene.camera, name).double() for name in ("focal", "center", "world_from_camera")},
+            **{
+                name: value.double()
+                for name in ("focal", "center", "world_from_camera", "motion", "shutter")
+                if (value := getattr(scene.camera, name)) is not None
+            },
         ),
     )
 

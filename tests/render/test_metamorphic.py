@@ -82,10 +82,8 @@ def test_a_batch_is_its_singles_bit_for_bit(backend, seed):
     for index in range(scene.frames.shape[0]):
         camera = scene.camera
         if camera.focal.ndim == 2:
-            camera = replace(
-                camera,
-                **{name: getattr(camera, name)[index] for name in ("focal", "center", "world_from_camera")},
-            )
+            names = ("focal", "center", "world_from_camera", "motion", "shutter")
+            camera = replace(camera, **{n: v[index] for n in names if (v := getattr(camera, n)) is not None})
         alone = draw(backend, replace(scene, frames=scene.frames[index], camera=camera))
         builders.assert_same(
             alone, replace(together, **{name: getattr(together, name)[index] for name in builders.PICTURES})

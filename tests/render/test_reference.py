@@ -53,11 +53,20 @@ def tiny_scene(seed: int, *, skinned: bool, antialias: bool, count: int = 6, bat
 
 
 @pytest.mark.parametrize(
-    ("seed", "skinned", "antialias", "degree", "fast"),
-    [(1, True, True, 1, False), (2, False, False, 0, False), (22, True, False, 3, True), (33, False, True, 3, True)],
+    ("seed", "skinned", "antialias", "degree", "moves", "fast"),
+    [
+        (1, True, True, 1, False, False),
+        (2, False, False, 0, False, False),
+        (22, True, False, 3, True, True),
+        (33, False, True, 3, True, True),
+    ],
 )
-def test_gradients(seed, skinned, antialias, degree, fast):
+def test_gradients(seed, skinned, antialias, degree, moves, fast):
     scene = tiny_scene(seed, skinned=skinned, antialias=antialias, count=3)
+    if moves:
+        motion = torch.tensor([0.4, -0.2, 0.1, 0.3, -0.5, 0.2], dtype=torch.float64)
+        shutter = torch.tensor([0.2, 0.3], dtype=torch.float64)
+        scene = replace(scene, camera=replace(scene.camera, motion=motion, shutter=shutter))
     scene = replace(scene, splats=replace(scene.splats, sh=scene.splats.sh[:, : (degree + 1) ** 2]))
     assert not reference.rasterize_flagged(scene.splats, scene.frames, scene.camera, **scene.options)[1].any()
     inputs = parameters(scene)
