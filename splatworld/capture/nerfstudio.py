@@ -65,6 +65,7 @@ def load_nerfstudio(path: str | Path, config: CaptureConfig, *, progress: Progre
         held_out=held[kept],
         names=tuple(str(frames[i]["file_path"]) for i in kept),
         masks=_masks(path.parent, [frames[i] for i in kept], size),
+        depths=_depths(path.parent, [frames[i] for i in kept], size, float(data.get("depth_unit_scale_factor", 1e-3))),
     )
     posed = triangulate(clip, cameras, config, progress=progress)
     others = sorted(set(range(len(files))) - set(kept))
@@ -174,3 +175,18 @@ def _masks(folder: Path, frames: list[dict[str, Any]], size: tuple[int, int]) ->
                 raise FormatError(f"{file}: not a readable mask; copy it again or remove mask_path.")
             mask[:] = cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST) > 0
     return torch.from_numpy(masks)
+
+
+def _depths(folder: Path, frames: list[dict[str, Any]], size: tuple[int, int], unit: float) -> torch.Tensor | None:
+    """nerfstudio's `depth_file_path`: 16-bit pictures of depth along +z in steps of `unit` m, 0 where unknown."""
+    if not any(frame.get("depth_file_path") for frame in frames):
+        return None
+    depths = np.zeros((len(frames), size[1], size[0]), dtype=np.float32)
+    for depth, frame in zip(depths, frames, strict=True):
+        file = folder / str(frame.get("depth_file_path", ""))
+        if frame.get("depth_file_path") and file.is_file():
+            picture = cv2.imread(str(file), cv2.IMREAD_ANYDEPTH)
+            if picture is None or picture.dtype != np.uint16:
+                raise FormatError(f"{file}: not a 16-bit depth picture; copy it again or remove depth_file_path.")
+            depth[:] = cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST) * np.float32(unit)
+    return torch.from_numpy(depths)

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import torch
-from torch import Tensor
 
 from splatworld import store
 from splatworld.capture.config import CaptureConfig
 from splatworld.capture.load import load_capture
 from splatworld.capture.undistort import undistort
-from splatworld.core import pose
-from splatworld.core.checks import InputError
 from splatworld.core.clip import PosedClip
 from splatworld.core.world import World
 from splatworld.evaluate.report import Line, Report, line
+from splatworld.evaluate.sample_truth import align, depth_error, read_truth, with_clean
 from splatworld.reconstruct.fit import FitConfig, fit
 from splatworld.reconstruct.score import score
 
@@ -50,12 +45,12 @@ def run(*, quick: bool = False, long: bool = False, progress: Progress | None = 
     lines: list[Line] = []
     if quick:
         capture = CaptureConfig(max_side=480, sfm_max_side=800, max_features=2048)
-        lines += _sample(say, capture, FitConfig(iterations=300, splats=20_000), "")
+        lines += _sample(say, capture, FitConfig(iterations=300, splats=20_000), "", None)
         return Report("reconstruction", lines)
     data = Path(os.environ.get(DATA_VARIABLE, CHECKOUT.parent / "shared" / "data"))
     lines += _real(say, data / "desk_phone" / "video.mp4", "desk_phone 364x674", CaptureConfig(), 25, registered=95)
     lines += _real(say, data / "fox", "fox 270x480", CaptureConfig(size=(270, 480)), 26, repeat=True)
-    lines += _sample(say, CaptureConfig(), FitConfig(), ">= 25")
+    lines += _sample(say, CaptureConfig(), FitConfig(), ">= 30", "<= 6")
     if long:
         lines.append(_fresh_demo(say))
     return Report("reconstruction", lines)
@@ -119,68 +114,22 @@ def _scores(name: str, world: World, target: str | None) -> list[Line]:
     ]
 
 
-def _sample(say: Progress, capture: CaptureConfig, config: FitConfig, psnr: str) -> list[Line]:
+def _sample(say: Progress, capture: CaptureConfig, config: FitConfig, psnr: str, depth: str | None) -> list[Line]:
     folder = CHECKOUT / "data" / "sample"
-    if not (folder / "truth.json").exists():
-        raise InputError(f"eval reconstruction: {folder} holds no truth.json; run it in a checkout of the sources.")
-    truth = json.loads((folder / "truth.json").read_text())
+    truth = read_truth(folder)
     say("sample: capture and fit")
     made = _make(say, folder / "video.mp4", capture, config)
-    error = trajectory_error(made.posed, np.array(truth["world_from_camera"]))
-    clean = score(made.world, undistort(_with_clean(made.raw, folder)), torch.zeros(1, 3), torch.zeros(1))
+    best, error = align(made.posed, truth)
+    clean = score(made.world, undistort(with_clean(made.raw, folder)), torch.zeros(1, 3), torch.zeros(1))
+    away = 1000 * depth_error(made.world, made.posed, folder, truth, scale=best.scale)
     return [
         line("sample: time to a world", made.seconds, "s"),
         line("sample: keyframes registered", 100 * made.posed.metrics["registered_share"], "%"),
         line("sample: trajectory error after similarity alignment, RMS", 1000 * error, "mm", "<= 5"),
+        line("sample: depth error on seen surfaces, median, once scaled", away, "mm", depth),
         *_scores("sample against clean renders", clean, psnr or None),
         *_scores("sample against video frames", made.world, None),
     ]
-
-
-def _with_clean(posed: PosedClip, folder: Path) -> PosedClip:
-    """Held-out frames replaced by the noise-free, sharp renders of the same view."""
-    images = posed.clip.images.clone()
-    height, width = images.shape[1:3]
-    for frame in torch.nonzero(posed.clip.held_out).squeeze(-1).tolist():
-        file = folder / "clean" / f"{_number(posed.clip.names[frame]):06d}.webp"
-        picture = cv2.imread(str(file))
-        if picture is None:
-            raise InputError(f"eval reconstruction: {file} cannot be read; make the sample again (data/README.md).")
-        small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-        images[frame] = torch.from_numpy(np.ascontiguousarray(small[..., ::-1]))
-    return replace(posed, clip=replace(posed.clip, images=images))
-
-
-def _number(name: str) -> int:
-    return int(name.rsplit("_", 1)[1])
-
-
-def trajectory_error(posed: PosedClip, world_from_camera: np.ndarray) -> float:
-    """RMS distance between camera positions, after the best similarity.
-
-    Args:
-        posed: frames named `frame_NNNNNN`.
-        world_from_camera: [F, 7] true poses by frame number, m.
-
-    Returns:
-        m. Umeyama, "Least-squares estimation of transformation parameters" (1991).
-    """
-    found = torch.stack([camera.world_from_camera[:3] for camera in posed.cameras]).double()
-    true = torch.from_numpy(world_from_camera[[_number(name) for name in posed.clip.names], :3]).double()
-    return float((similarity(found, true)(found) - true).pow(2).sum(dim=-1).mean().sqrt())
-
-
-def similarity(source: Tensor, target: Tensor) -> Callable[[Tensor], Tensor]:
-    """The similarity that maps points `source` [N, 3] closest to `target` [N, 3] in the least-squares sense."""
-    source_mean, target_mean = source.mean(dim=0), target.mean(dim=0)
-    a, b = source - source_mean, target - target_mean
-    u, s, vt = torch.linalg.svd(b.T @ a)
-    flip = torch.ones(3, dtype=s.dtype)
-    flip[2] = torch.sign(torch.linalg.det(u) * torch.linalg.det(vt))
-    rotation = u @ torch.diag(flip) @ vt
-    scale = (s * flip).sum() / a.pow(2).sum()
-    quat = pose.matrix_to_quat(rotation)
-    return lambda points: scale * pose.rotate(quat, points - source_mean) + target_mean
 
 
 def fingerprint(world: World) -> str:

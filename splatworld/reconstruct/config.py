@@ -20,6 +20,7 @@ class FitConfig:
         splats: budget; growth stops there.
         sh_degree: of the colours' spherical harmonics; one degree is added every tenth of the iterations.
         ssim_weight: share of 1 - SSIM in the loss, the rest is L1 (Kerbl et al., 2023).
+        depth_weight: of the relative depth error, where the capture has depth maps.
         means_rate: learning rate of the means, times the scene's extent; falls to `final_rate` of it.
         final_rate: share of the means' rate that is left at the end.
         scales_rate, quats_rate, opacities_rate, colors_rate, harmonics_rate: the other learning rates; harmonics
@@ -46,6 +47,7 @@ class FitConfig:
     splats: int = 50_000
     sh_degree: int = 2
     ssim_weight: float = 0.2
+    depth_weight: float = 0.2
     means_rate: float = 3.2e-4
     final_rate: float = 0.01
     scales_rate: float = 1e-2

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from splatworld import native
 from splatworld.core import pose
-from splatworld.core.camera import Camera, resize
 from splatworld.core.checks import InputError
 from splatworld.core.clip import PosedClip
 from splatworld.core.world import World
 from splatworld.reconstruct import densify
+from splatworld.reconstruct.advice import warn
 from splatworld.reconstruct.checkpoint import Checkpoint, State
 from splatworld.reconstruct.config import FitConfig, Progress
+from splatworld.reconstruct.coverage import measure_coverage
+from splatworld.reconstruct.depth import depth_gradients, depth_unit
 from splatworld.reconstruct.exposure import Exposures
 from splatworld.reconstruct.parameters import Parameters
 from splatworld.reconstruct.score import score
 from splatworld.reconstruct.seed import seed_splats
-from splatworld.render.ops import RasterPass, camera_rows
+from splatworld.reconstruct.views import View
+from splatworld.render.ops import RasterPass
 
 
 def fit(
@@ -47,7 +49,7 @@ def fit(
 
     Returns:
         A world whose splats all belong to the static background, lengths in capture units; `metrics` holds the
-        held-out scores. The same clip and config give the same bytes, for any number of threads.
+        held-out scores, `coverage` and `warnings`. The same clip and config give the same bytes, for any number of threads.
 
     Raises:
         InputError: distorted cameras, no training frames, or too few points.
@@ -106,7 +108,8 @@ class _Fit:
         self.parameters = Parameters(seed_splats(posed, config), config)
         self.seeds = len(self.parameters)
         self.exposures = Exposures(len(self.train), config.exposures_rate)
-        self.views = [_View(posed, frame) for frame in self.train]
+        unit = depth_unit(posed)
+        self.views = [View(posed, frame, depth_unit=unit) for frame in self.train]
         centers = torch.stack([posed.cameras[frame].world_from_camera[:3] for frame in self.train]).double()
         self.extent = 1.1 * float((centers - centers.mean(dim=0)).norm(dim=-1).max())
         self.frame_table = pose.identity(1)
@@ -134,7 +137,7 @@ class _Fit:
     def _gradients(self, frame: int, step: int) -> dict[str, Tensor]:
         """Of the loss of one training frame by every parameter; steps that frame's exposure on the way."""
         config, values = self.config, self.parameters.values
-        target, mask, row, size = self.views[frame].at(self._shrink(step / config.iterations))
+        target = self.views[frame].at(self._shrink(step / config.iterations))
         degree = min(config.sh_degree, int(10 * step / config.iterations))
         background = torch.zeros(3)
         if config.random_background:
@@ -142,14 +145,16 @@ class _Fit:
             background = torch.from_numpy(generator.random(3, dtype=np.float32))
         body_ids = torch.zeros(len(self.parameters), dtype=torch.int32)
         one = RasterPass(
-            values, body_ids, self.frame_table, row, size, background, sh_count=(degree + 1) ** 2, color_only=True
-        )
+            values, body_ids, self.frame_table, target.camera_row, target.size, background,
+            sh_count=(degree + 1) ** 2, color_only=target.depth is None,
+        )  # fmt: skip
         gain = self.exposures.gain(frame)
         exposed = one.image * gain
-        by_exposed = _loss_gradient(exposed, target, mask, config.ssim_weight)
+        by_exposed = _loss_gradient(exposed, target.image, target.mask, config.ssim_weight)
         self.exposures.step(frame, (by_exposed * exposed).sum(dim=(0, 1)))
         gradients = {name: torch.zeros_like(value) for name, value in values.items()}
-        one.backward(gradients, by_exposed * gain)
+        by_depth = () if target.depth is None else depth_gradients(one, target.depth, config.depth_weight)
+        one.backward(gradients, by_exposed * gain, *by_depth)
         opacity = values["opacity_logits"].sigmoid()
         count = len(self.parameters)
         gradients["opacity_logits"] += config.opacity_cost / count * opacity * (1 - opacity)
@@ -180,37 +185,10 @@ class _Fit:
             metrics={"iterations": self.steps, **posed.metrics},
         )
         times = posed.clip.times[self.train]
-        return score(world, posed, self.exposures.log_gains, times, progress=progress)
-
-
-class _View:
-    """A training frame at each size the fit uses, made when first asked for."""
-
-    def __init__(self, posed: PosedClip, frame: int) -> None:
-        self._image = posed.clip.images[frame].numpy()
-        self._mask = None if posed.clip.masks is None else posed.clip.masks[frame].numpy()
-        self._camera = posed.cameras[frame]
-        self._sizes: dict[int, tuple[Tensor, Tensor | None, Tensor, tuple[int, int]]] = {}
-
-    def at(self, shrink: int) -> tuple[Tensor, Tensor | None, Tensor, tuple[int, int]]:
-        """Target [H, W, 3] u8, mask [H, W] u8 or None, camera row, size."""
-        if shrink not in self._sizes:
-            # Coarse copies are dropped once the fit has moved on to finer ones.
-            self._sizes = {shrink: self._make(shrink)}
-        return self._sizes[shrink]
-
-    def _make(self, shrink: int) -> tuple[Tensor, Tensor | None, Tensor, tuple[int, int]]:
-        width, height = self._camera.size
-        size = (max(math.ceil(width / shrink), 1), max(math.ceil(height / shrink), 1))
-        image, mask = self._image, self._mask
-        if shrink > 1:
-            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-            if mask is not None:  # a coarse pixel counts only where every fine pixel does
-                mask = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.999
-        camera: Camera = resize(self._camera, size)
-        target = torch.from_numpy(np.ascontiguousarray(image))
-        used = None if mask is None else torch.from_numpy(np.ascontiguousarray(mask).astype(np.uint8))
-        return target, used, camera_rows(camera).float().contiguous(), size
+        world = score(world, posed, self.exposures.log_gains, times, progress=progress)
+        coverage = measure_coverage(world, posed)
+        warnings = warn(world, posed, coverage, self.exposures.log_gains)
+        return replace(world, metrics={**world.metrics, "coverage": coverage.summary(), "warnings": warnings})
 
 
 def _loss_gradient(image: Tensor, target: Tensor, mask: Tensor | None, ssim_weight: float) -> Tensor:

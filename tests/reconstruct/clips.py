@@ -31,14 +31,15 @@ def ring(count: int) -> list[Camera]:
     return cameras
 
 
-def filmed(frames: int = 9, points: int = 400, seed: int = 0) -> PosedClip:
+def filmed(frames: int = 9, points: int = 400, seed: int = 0, with_depth: bool = False) -> PosedClip:
     """A coloured blob, its pictures and the points that structure from motion would find on it."""
     generator = torch.Generator().manual_seed(seed)
     place = torch.randn(points, 3, generator=generator) * 0.35
     color = (torch.rand(points, 3, generator=generator) * 255).to(torch.uint8)
     truth = from_points(place, color, scale=torch.full((points,), 0.08), opacity=0.9, degree=0)
     cameras = ring(frames)
-    images = [ops.rasterize(truth, pose.identity(1), camera).image for camera in cameras]
+    views = [ops.rasterize(truth, pose.identity(1), camera) for camera in cameras]
+    images = [view.image for view in views]
     tracks = []
     for frame, camera in enumerate(cameras):
         pixels, depth = project(camera, place)
@@ -51,5 +52,6 @@ def filmed(frames: int = 9, points: int = 400, seed: int = 0) -> PosedClip:
         times=torch.arange(frames).double() / 3,
         held_out=held_out,
         names=tuple(f"frame_{i:06d}" for i in range(frames)),
+        depths=torch.stack([view.median_depth for view in views]) if with_depth else None,
     )
     return PosedClip(clip=clip, cameras=tuple(cameras), points=place, colors=color, tracks=torch.cat(tracks))

@@ -1,0 +1,124 @@
+"""What the sample's exact truth says of a reconstruction: path, depths, and held-out views without noise."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from splatworld.core import pose
+from splatworld.core.checks import InputError
+from splatworld.core.clip import PosedClip
+from splatworld.core.world import World
+from splatworld.render.render import render
+
+LEAST_ALPHA = 0.5
+"""Pixels that are less opaque than this show no surface."""
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """`scale` * rotation * (points - `source`) + `target`.
+
+    Attributes:
+        scale: target units a source unit.
+        quat: [4] wxyz.
+        source, target: [3] means of the point sets.
+    """
+
+    scale: float
+    quat: Tensor
+    source: Tensor
+    target: Tensor
+
+    def __call__(self, points: Tensor) -> Tensor:
+        return self.scale * pose.rotate(self.quat, points - self.source) + self.target
+
+
+def similarity(source: Tensor, target: Tensor) -> Similarity:
+    """The similarity that maps points `source` [N, 3] closest to `target` [N, 3] in the least-squares sense.
+
+    Umeyama, "Least-squares estimation of transformation parameters" (1991).
+    """
+    source_mean, target_mean = source.mean(dim=0), target.mean(dim=0)
+    a, b = source - source_mean, target - target_mean
+    u, s, vt = torch.linalg.svd(b.T @ a)
+    flip = torch.ones(3, dtype=s.dtype)
+    flip[2] = torch.sign(torch.linalg.det(u) * torch.linalg.det(vt))
+    scale = (s * flip).sum() / a.pow(2).sum()
+    return Similarity(float(scale), pose.matrix_to_quat(u @ torch.diag(flip) @ vt), source_mean, target_mean)
+
+
+def read_truth(folder: Path) -> dict[str, Any]:
+    """`truth.json` of the sample.
+
+    Raises:
+        InputError: it is not there.
+    """
+    if not (folder / "truth.json").exists():
+        raise InputError(f"eval reconstruction: {folder} holds no truth.json; run it in a checkout of the sources.")
+    return json.loads((folder / "truth.json").read_text())
+
+
+def align(posed: PosedClip, truth: dict[str, Any]) -> tuple[Similarity, float]:
+    """The best similarity from the capture's frame to the true one, and the RMS distance of camera positions in m."""
+    found = torch.stack([camera.world_from_camera[:3] for camera in posed.cameras]).double()
+    poses = np.array(truth["world_from_camera"])
+    true = torch.from_numpy(poses[[frame_number(name) for name in posed.clip.names], :3]).double()
+    best = similarity(found, true)
+    return best, float((best(found) - true).pow(2).sum(dim=-1).mean().sqrt())
+
+
+def true_depth(folder: Path, truth: dict[str, Any], name: str, size: tuple[int, int]) -> Tensor | None:
+    """[H, W] m along +z at `size` px by nearest pixel, of a held-out frame; None for others."""
+    picture = cv2.imread(str(folder / "depth" / f"{frame_number(name):06d}.png"), cv2.IMREAD_ANYDEPTH)
+    if picture is None:
+        return None
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST)
+    return torch.from_numpy(small.astype(np.float32) * np.float32(truth["depth"]["unit_m"]))
+
+
+def depth_error(world: World, posed: PosedClip, folder: Path, truth: dict[str, Any], *, scale: float) -> float:
+    """Median distance of rendered from true depth along +z over the pixels of the views whose depth is known, m.
+
+    Args:
+        world: fitted to `posed`.
+        posed: frames named `frame_NNNNNN`.
+        folder: the sample's.
+        truth: as read by `read_truth`.
+        scale: metres a unit of the capture.
+    """
+    errors = []
+    for name, camera in zip(posed.clip.names, posed.cameras, strict=True):
+        true = true_depth(folder, truth, name, camera.size)
+        if true is None:
+            continue
+        shown = render(world, None, camera)
+        seen = (shown.alpha > LEAST_ALPHA) & (shown.median_depth > 0) & (true > 0)
+        errors.append((shown.median_depth * scale - true)[seen].abs())
+    return float(torch.cat(errors).median())
+
+
+def with_clean(posed: PosedClip, folder: Path) -> PosedClip:
+    """Held-out frames replaced by the noise-free, sharp renders of the same view."""
+    images = posed.clip.images.clone()
+    height, width = images.shape[1:3]
+    for frame in torch.nonzero(posed.clip.held_out).squeeze(-1).tolist():
+        file = folder / "clean" / f"{frame_number(posed.clip.names[frame]):06d}.webp"
+        picture = cv2.imread(str(file))
+        if picture is None:
+            raise InputError(f"eval reconstruction: {file} cannot be read; make the sample again (data/README.md).")
+        small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+        images[frame] = torch.from_numpy(np.ascontiguousarray(small[..., ::-1]))
+    return replace(posed, clip=replace(posed.clip, images=images))
+
+
+def frame_number(name: str) -> int:
+    """NNNNNN of `frame_NNNNNN`."""
+    return int(name.rsplit("_", 1)[1])
