@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from splatworld.core.checks import InputError
+from splatworld.core.checks import InputError, check_choice
 
 Progress = Callable[[str, int, int], None]
 """`progress(stage, done, total)`: told how far a stage has come; `done == total` closes it."""
@@ -22,7 +23,8 @@ class CaptureConfig:
         max_keyframes: upper limit on the frames picked besides the held-out ones, which are never dropped.
         held_out_every: one frame in this many is kept for scoring; in a video, the one nearest to
             t = k * held_out_every / 3 s, fixed before keyframes are chosen. 0 keeps none.
-        max_side: longest side, px, of the images and cameras returned; None keeps the capture's own.
+        max_side: longest side, px, of the images and cameras returned; None keeps the capture's own. With more, a fit
+            of the default length sees each pixel too seldom, and the frames of a ten-minute video fill the memory.
         size: exact (width, height) px of the images returned; overrides `max_side`.
         sfm_max_side: longest side, px, at which features are found; more costs time and finds little.
         max_features: features kept in one frame.
@@ -48,7 +50,7 @@ class CaptureConfig:
     min_keyframes: int = 40
     max_keyframes: int = 300
     held_out_every: int = 8
-    max_side: int | None = 1600
+    max_side: int | None = 1280
     size: tuple[int, int] | None = None
     sfm_max_side: int = 1280
     max_features: int = 3000
@@ -76,6 +78,16 @@ class CaptureConfig:
         if self.held_out_every < 0 or self.held_out_every == 1:
             raise InputError(f"CaptureConfig: held_out_every is {self.held_out_every}, expected 0 or at least 2.")
 
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> CaptureConfig:
+        """The options of a preset, see `PRESETS`, with `changes` on top.
+
+        Raises:
+            InputError: no such preset; lists those there are.
+        """
+        check_choice("CaptureConfig.preset", "name", name, tuple(PRESETS))
+        return cls(**{**PRESETS[name], **changes})
+
     @property
     def worker_threads(self) -> int:
         """Threads to use where the result does not depend on them."""
@@ -94,6 +106,14 @@ class CaptureConfig:
     def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(width, height) px of the returned images for frames of `size`."""
         return self.size if self.size is not None else fit_side(size, self.max_side)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "fast": {"max_side": 640, "sfm_max_side": 960, "max_features": 2000, "keyframes_per_second": 2.0},
+    "default": {},
+    "high": {"max_side": 1600},
+}
+"""Trade of time for quality -> what differs from the defaults; `reconstruct.config.PRESETS` has the fit's part."""
 
 
 def fit_side(size: tuple[int, int], longest: int | None) -> tuple[int, int]:

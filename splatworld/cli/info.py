@@ -48,7 +48,23 @@ def readable(data: dict[str, Any]) -> dict[str, Any]:
         width, height = data["size"]
         rows["size"] = f"{width} x {height} px"
         rows["duration"] = f"{data['duration']:.1f} s"
-    for name, value in data.get("metrics", {}).items():
+    metrics = data.get("metrics", {})
+    for name, value in metrics.items():
         if isinstance(value, int | float):
             rows[name] = figure(value)
+    return rows | _quality(metrics)
+
+
+def _quality(metrics: dict[str, Any]) -> dict[str, str]:
+    """Coverage and warnings of a reconstruction."""
+    rows = {}
+    coverage = metrics.get("coverage")
+    if coverage:
+        shares = coverage["surface_seen_from"].items()
+        rows["surface seen from"] = ", ".join(f"{sides} directions {100 * share:.0f} %" for sides, share in shares)
+        for band, gaps in coverage["unfilmed"].items():
+            degrees = ", ".join(f"{low:.0f}-{high:.0f}" for low, high in gaps)
+            rows[f"not filmed {band}"] = f"{degrees} degrees" if gaps else "nothing: all around was"
+    for count, warning in enumerate(metrics.get("warnings", []), 1):
+        rows[f"warning {count}"] = warning
     return rows

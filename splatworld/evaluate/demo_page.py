@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -17,8 +17,10 @@ from splatworld.core import pose
 from splatworld.core.camera import Camera, resize
 from splatworld.core.clip import PosedClip
 from splatworld.core.world import World
+from splatworld.evaluate.coverage_picture import draw_coverage
 from splatworld.evaluate.report import figure
 from splatworld.files import write_file
+from splatworld.reconstruct.coverage import SIDES, Coverage, measure_coverage
 from splatworld.reconstruct.score import psnr
 from splatworld.render.pictures import encode_image, encode_video, to_bytes
 from splatworld.render.render import render
@@ -70,13 +72,19 @@ def write_page(
         progress("held-out frames", done, len(chosen))
     video = encode_video(_flight(world, posed, progress), fps=FPS, crf=23)
     write_file(folder / "flight.mp4", video)
+    coverage = measure_coverage(world, posed)
+    drawn = draw_coverage(world, posed, coverage)
+    write_file(folder / "coverage.png", encode_image(drawn))
     page = Template(TEMPLATE.read_text()).substitute(
         title=html.escape(title),
         lead=html.escape(_lead(world, posed)),
         video=base64.b64encode(video).decode(),
         rows="\n".join(rows) or '<tr><td colspan="3">No frame was held out.</td></tr>',
         figures="\n".join(_figures(world)),
-        notes="\n".join(f"<li>{html.escape(note)}</li>" for note in posed.notes),
+        notes=_items(note for note in posed.notes if not note.startswith("Quality:")),
+        coverage=html.escape(_seen(coverage)),
+        coverage_picture=_image(drawn, "the scene from above and the directions it was filmed from"),
+        warnings=_items(world.metrics.get("warnings", [])),
         gain=f"{ERROR_GAIN:g}",
     )
     write_file(folder / "report.html", page)
@@ -136,6 +144,18 @@ def _figures(world: World) -> Iterator[str]:
     for name, value in sorted(world.metrics.items()):
         if isinstance(value, int | float) and not isinstance(value, bool):
             yield f"<tr><td>{html.escape(name.replace('_', ' '))}</td><td>{figure(value)}</td></tr>"
+
+
+def _seen(coverage: Coverage) -> str:
+    once, twice, often = coverage.share(1, 1), coverage.share(2, 3), coverage.share(4, SIDES)
+    return (
+        f"{100 * often:.0f} % of the surface was seen from four or more directions, {100 * twice:.0f} % from two or "
+        f"three, {100 * once:.0f} % from one only."
+    )
+
+
+def _items(sentences: Iterable[str]) -> str:
+    return "\n".join(f"<li>{html.escape(sentence)}</li>" for sentence in sentences)
 
 
 def _row(name: str, time: float, decibels: float, triple: dict[str, np.ndarray]) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from splatworld.core.checks import InputError
+from splatworld.core.checks import InputError, check_choice
 
 Progress = Callable[[str, int, int], None]
 """`progress(stage, done, total)`: told how far a stage has come; `done == total` closes it."""
@@ -78,3 +79,21 @@ class FitConfig:
                 raise InputError(f"FitConfig: {name} is {getattr(self, name)}, expected at least 1.")
         if not 0 <= self.sh_degree <= 3:
             raise InputError(f"FitConfig: sh_degree is {self.sh_degree}, expected 0 to 3.")
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> FitConfig:
+        """The options of a preset, see `PRESETS`, with `changes` on top.
+
+        Raises:
+            InputError: no such preset; lists those there are.
+        """
+        check_choice("FitConfig.preset", "name", name, tuple(PRESETS))
+        return cls(**{**PRESETS[name], **changes})
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "fast": {"iterations": 900, "splats": 25_000, "sh_degree": 1},
+    "default": {},
+    "high": {"iterations": 6000, "splats": 100_000, "sh_degree": 3},
+}
+"""Trade of time for quality -> what differs from the defaults; `capture.config.PRESETS` has the capture's part."""

@@ -78,10 +78,10 @@ class Coverage:
         }
 
     def _unfilmed(self) -> dict[str, list[list[float]]]:
-        """Band -> [from, to] degrees of azimuth without a camera."""
+        """Band -> [from, to] degrees of azimuth without a camera; may pass through 0."""
         wide = 360 / SECTORS
         return {
-            name: [[start * wide, (start + length) * wide] for start, length in _gaps(row)]
+            name: [[start * wide, (start + length) * wide % 360 or 360.0] for start, length in _gaps(row)]
             for (_, _, name), row in zip(BANDS, self.filmed(), strict=True)
         }
 

@@ -49,7 +49,8 @@ def fit(
 
     Returns:
         A world whose splats all belong to the static background, lengths in capture units; `metrics` holds the
-        held-out scores, `coverage` and `warnings`. The same clip and config give the same bytes, for any number of threads.
+        held-out scores, `coverage` and `warnings`. The same clip and config give the same bytes for any number of
+        threads.
 
     Raises:
         InputError: distorted cameras, no training frames, or too few points.

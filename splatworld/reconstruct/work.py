@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from splatworld.core.camera import Camera
+from splatworld.core.camera import Camera, stack
 from splatworld.core.checks import InputError
 from splatworld.core.clip import Clip, PosedClip
 from splatworld.files import fsync, lock_folder, plain_errors
@@ -24,6 +24,9 @@ from splatworld.reconstruct.checkpoint import Checkpoint, read_tensors, write_te
 
 LARGE = ("images", "masks", "depths")
 """Fields of a clip that lie in files of their own and are read as they are needed."""
+
+CAMERA = tuple(field.name for field in fields(Camera) if field.name != "size")
+"""Tensors of a camera."""
 
 
 class WorkFolder:
@@ -115,18 +118,18 @@ def save_posed(posed: PosedClip, folder: Path, key: str) -> None:
         np.save(folder / f"{name}.npy", value)
         fsync(folder / f"{name}.npy")
         sums[name] = _sum(value)
-    cameras = posed.cameras
+    cameras = stack(list(posed.cameras))
     tensors = {
         "times": clip.times,
         "held_out": clip.held_out,
         "points": posed.points,
         "colors": posed.colors,
         "tracks": posed.tracks,
-        **{name: torch.stack([getattr(c, name) for c in cameras]) for name in ("focal", "center", "world_from_camera")},
+        **{name: getattr(cameras, name) for name in CAMERA if getattr(cameras, name) is not None},
     }
     values = {
         "names": clip.names,
-        "sizes": [camera.size for camera in cameras],
+        "size": cameras.size,
         "unplaced": posed.unplaced,
         "unplaced_held_out": posed.unplaced_held_out,
         "notes": posed.notes,
@@ -152,11 +155,13 @@ def load_posed(folder: Path, key: str, *, verify: bool = True) -> PosedClip | No
         if verify and _sum(array) != expected:
             return None
         large[name] = torch.from_numpy(array)
-    cameras = zip(tensors["focal"], tensors["center"], values["sizes"], tensors["world_from_camera"], strict=True)
     clip = Clip(times=tensors["times"], held_out=tensors["held_out"], names=tuple(values["names"]), **large)
     return PosedClip(
         clip=clip,
-        cameras=tuple(Camera(focal, center, tuple(size), place) for focal, center, size, place in cameras),
+        cameras=tuple(
+            Camera(size=tuple(values["size"]), **{name: tensors[name][frame] for name in CAMERA if name in tensors})
+            for frame in range(len(clip))
+        ),
         points=tensors["points"],
         colors=tensors["colors"],
         tracks=tensors["tracks"],

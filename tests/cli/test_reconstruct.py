@@ -146,7 +146,7 @@ def test_the_demo_writes_a_page_that_needs_no_other_file(tmp_path, capsys, monke
         assert run("demo", "--video", "video.mp4", "-o", folder, "--json") == 0
         data = json.loads(capsys.readouterr().out)
     page = Path(data["page"]).read_text()
-    assert page.count("data:image/jpeg;base64,") == 9  # 3 held-out frames, 3 pictures each
+    assert page.count("data:image/jpeg;base64,") == 10  # 3 held-out frames, 3 pictures each, and the coverage
     assert page.count("data:video/mp4;base64,") == 1
     assert page.count(" dB</b>") == 3
     assert "http" not in page

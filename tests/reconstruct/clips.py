@@ -44,6 +44,9 @@ def filmed(frames: int = 9, points: int = 400, seed: int = 0, with_depth: bool =
     for frame, camera in enumerate(cameras):
         pixels, depth = project(camera, place)
         seen = (depth > 0) & (pixels >= 0).all(dim=-1) & (pixels < torch.tensor(SIZE)).all(dim=-1)
+        if with_depth:  # else points inside the blob are sighted as well
+            column, row = torch.where(seen[:, None], pixels, torch.zeros_like(pixels)).long().unbind(-1)
+            seen &= depth < 1.03 * views[frame].median_depth[row, column]
         tracks.append(torch.stack([torch.nonzero(seen).squeeze(-1), torch.full((int(seen.sum()),), frame)], dim=-1))
     held_out = torch.zeros(frames, dtype=torch.bool)
     held_out[::4] = True

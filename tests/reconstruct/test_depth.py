@@ -41,8 +41,11 @@ def depth_error(world, clip):
 
 def test_depth_maps_bring_the_surface_closer_to_the_truth(clip):
     plain, told = fit(without_depth(clip), QUICK), fit(clip, QUICK)
-    assert depth_error(told, clip) < 0.6 * depth_error(plain, clip)
-    assert told.metrics["psnr_mean"] > plain.metrics["psnr_mean"] - 0.3
+    seeded = fit(clip, replace(QUICK, depth_weight=0))
+    errors = [depth_error(world, clip) for world in (plain, seeded, told)]
+    assert errors[1] < 0.6 * errors[0]
+    assert errors[2] < 0.96 * errors[1]
+    assert told.metrics["psnr_mean"] > plain.metrics["psnr_mean"]
 
 
 def test_depth_maps_in_another_unit_say_the_same(clip):
@@ -62,7 +65,7 @@ def test_depth_maps_in_another_unit_say_the_same(clip):
 def test_depth_maps_stand_in_for_points(clip):
     with pytest.raises(InputError, match="points were seen"):
         fit(replace(without_depth(clip), tracks=clip.tracks[:4]), QUICK)
-    assert fit(replace(clip, tracks=clip.tracks[:4]), QUICK).metrics["psnr_mean"] > 22
+    assert fit(replace(clip, tracks=clip.tracks[:4]), QUICK).metrics["psnr_mean"] > 18
 
 
 def test_the_depth_gradient_is_that_of_the_loss(clip):
