@@ -21,10 +21,13 @@ from splatworld.core.world import Skin
 from splatworld.evaluate import scenes
 from splatworld.evaluate.benchmark import THREADS
 from splatworld.evaluate.report import Line, line
-from splatworld.evaluate.stages import View
+from splatworld.evaluate.stages import STAGES, View
 from splatworld.files import write_file
 
 REPEATS = 5
+NO_CLIFF = "<= 1.25"
+"""Target of the steepest stretch: about in proportion, with room for caches that overflow."""
+
 CLEAR_PEAK = Path("/proc/self/clear_refs")
 STATUS = Path("/proc/self/status")
 
@@ -107,9 +110,17 @@ AXES: dict[str, dict[str, list[Point]]] = {
 """What is varied, and the points; by the suite's form."""
 
 
-def lines(axes: dict[str, list[Point]], say: Callable[[str], None], output: Path | None = None) -> list[Line]:
+def lines(
+    axes: dict[str, list[Point]], *, judged: bool, say: Callable[[str], None], output: Path | None = None
+) -> list[Line]:
     """Rows for each point and, for each axis, how steep its steepest stretch is: 1 means that twice as much takes twice
-    as long. With `output`, the figures as JSON there and a plot beside it.
+    as long.
+
+    Args:
+        axes: one of `AXES`.
+        judged: hold the steepest stretches to NO_CLIFF.
+        say: called with one sentence a point.
+        output: where the figures go as JSON, and beside it their plot; None: nowhere.
     """
     costs: dict[Point, Cost] = {}
     rows = []
@@ -124,7 +135,11 @@ def lines(axes: dict[str, list[Point]], say: Callable[[str], None], output: Path
                 line(f"{name}, peak memory", cost.peak_memory, "MB", baseline=f"without {cost.scene_memory:.0f} MB")
             )
             say(f"{name}: {cost.forward:.1f} and {cost.total:.1f} ms, {cost.peak_memory:.0f} MB")
-        rows.append(line(f"growth with {axis}, steepest", steepest(axis, points, costs), "exponent"))
+        rows.append(
+            line(
+                f"growth with {axis}, steepest", steepest(axis, points, costs), "exponent", NO_CLIFF if judged else None
+            )
+        )
     if output is not None:
         figures = {axis: [asdict(point) | asdict(costs[point]) for point in points] for axis, points in axes.items()}
         write_file(output, json.dumps(figures, indent=1) + "\n")
@@ -183,12 +198,14 @@ def draw(axes: dict[str, list[Point]], costs: dict[Point, Cost], path: Path) -> 
         memory.plot(amounts, own, "s-", color="tab:blue", label="of it for drawing")
         memory.set_xlabel(axis)
         for plot in (times, memory):
-            plot.set_xscale("log")
+            plot.set_xscale("log", base=2 if max(amounts) <= 16 * min(amounts) else 10)
             plot.set_yscale("log")
             plot.grid(alpha=0.3)
     grid[0, 0].set_ylabel(f"time, ms ({THREADS} threads, {native.level()})")
     grid[1, 0].set_ylabel("peak memory, MB")
-    grid[0, 0].legend(fontsize=7)
+    figure.legend(
+        *grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(STAGES) + 2, fontsize=8
+    )
     grid[1, 0].legend(fontsize=7)
     path.parent.mkdir(parents=True, exist_ok=True)
     FigureCanvasAgg(figure).print_png(path)
