@@ -28,9 +28,8 @@ def run(*, quick: bool = False, long: bool = False, progress: Callable[[str], No
     say = progress or (lambda _: None)
     lines = parity_lines(LONG_SCENES if long else QUICK_SCENES if quick else SCENES, say)
     lines += benchmark.lines(rounds=3 if quick else 9, quick=quick, say=say)
-    lines += growth.lines(
-        growth.AXES["quick" if quick else "long" if long else "default"], say, GROWTH if long else None
-    )
+    form = "quick" if quick else "long" if long else "default"
+    lines += growth.lines(growth.AXES[form], judged=not quick, say=say, output=GROWTH if long else None)
     return Report(suite="rasterizer", lines=lines, threads=benchmark.THREADS)
 
 
