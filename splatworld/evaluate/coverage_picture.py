@@ -49,6 +49,7 @@ def _top_view(world: World, posed: PosedClip, coverage: Coverage) -> np.ndarray:
         for start, end in zip(place(cameras[:, :3]).tolist(), ends.tolist(), strict=True):
             cv2.line(picture, start, end, INK, 1, cv2.LINE_AA)
             cv2.circle(picture, start, 3, INK, -1, cv2.LINE_AA)
+    picture[:30] = PAPER
     _write(picture, "from above: seen from", (10, 20))
     left = 175
     for words, color in LEGEND:

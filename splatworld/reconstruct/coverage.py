@@ -20,11 +20,11 @@ MOST_VIEWS = 120
 """Training frames looked at; a longer capture is sampled evenly."""
 TOLERANCE = 0.05
 """Share of the depth by which a point may lie behind the surface and still be on it."""
-APART = 15.0
-"""Degrees by which two directions differ when they count as two."""
+APART = 8.0
+"""Degrees by which two directions differ when they count as two: enough to measure a depth to a few percent."""
 SIDES = 4
 """Directions that are counted; a surface seen from so many is well known."""
-SECTORS, BANDS = 12, ((-90, 0, "from below"), (0, 30, "level"), (30, 60, "from above"), (60, 90, "from the top"))
+SECTORS, BANDS = 12, ((-90, -15, "from below"), (-15, 30, "level"), (30, 60, "from above"), (60, 90, "from the top"))
 """Cells of the view sphere: sectors of azimuth, bands of elevation in degrees."""
 
 
@@ -35,7 +35,7 @@ class Coverage:
     Attributes:
         directions: [N] int64, directions at least `APART` degrees apart from which each splat was seen, up to `SIDES`.
         surface: [N] weight of each splat as a piece of surface: opacity times its two longest axes.
-        center: [3] what the cameras look at, or stand around.
+        center: [3] the middle of what the cameras see.
         inward: whether the cameras look towards `center`; else they look away from it, as in a room.
         azimuth, elevation: [T] degrees of the training cameras as seen from `center`, or of where they look.
         unseen: held-out frame -> share of its pixels that fewer than two training frames saw.
@@ -50,9 +50,12 @@ class Coverage:
     unseen: dict[str, float]
 
     def share(self, least: int, most: int) -> float:
-        """Share of the surface that was seen from `least` to `most` directions."""
+        """Share of the surface seen at all that was seen from `least` to `most` directions.
+
+        Splats that no view sees lie beneath others; they are no surface.
+        """
         hit = (self.directions >= least) & (self.directions <= most)
-        return float(self.surface[hit].sum() / self.surface.sum().clamp(min=1e-30))
+        return float(self.surface[hit].sum() / self.surface[self.directions > 0].sum().clamp(min=1e-30))
 
     def filmed(self) -> list[list[bool]]:
         """[band][sector] whether a camera was there."""
@@ -66,7 +69,6 @@ class Coverage:
         """The figures as they go into `metrics.json`."""
         return {
             "surface_seen_from": {
-                "0": self.share(0, 0),
                 "1": self.share(1, 1),
                 "2-3": self.share(2, 3),
                 "4+": self.share(4, SIDES),
@@ -104,8 +106,9 @@ def measure_coverage(world: World, posed: PosedClip) -> Coverage:
     surface = splats.opacities * longest.clamp(max=float(torch.quantile(longest, 0.99))) if len(splats) else longest
     centers = torch.stack([posed.cameras[frame].world_from_camera[:3] for frame in frames]).double()
     axes = torch.stack([_axis(posed.cameras[frame]) for frame in frames])
-    center = _meeting_point(centers, axes)
-    inward = bool((((center - centers) * axes).sum(dim=-1) > 0).double().mean() >= 0.5)
+    center = _middle(views)
+    ahead = torch.nn.functional.normalize(center - centers, dim=-1)
+    inward = float((ahead * axes).sum(dim=-1).median()) > 0.5
     away = centers - center if inward else axes
     return Coverage(
         directions=_directions(splats.means, views),
@@ -167,14 +170,10 @@ def _axis(camera: Camera) -> Tensor:
     return pose.rotate(camera.world_from_camera[3:].double(), torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64))
 
 
-def _meeting_point(centers: Tensor, axes: Tensor) -> Tensor:
-    """[3] the point nearest to all optical axes, in the least-squares sense; held near the cameras where they agree."""
-    across = torch.eye(3, dtype=torch.float64) - axes[:, :, None] * axes[:, None, :]
-    # Parallel axes meet nowhere: a small pull towards the cameras makes the answer unique.
-    weight = 1e-3 * torch.eye(3, dtype=torch.float64)
-    left = (across + weight).sum(dim=0)
-    right = ((across + weight) @ centers[:, :, None]).sum(dim=0)
-    return torch.linalg.solve(left, right).squeeze(-1)
+def _middle(views: list[_Seen]) -> Tensor:
+    """[3] median of the surface points of all views, coordinate by coordinate."""
+    points = torch.cat([view.surface()[::17].double() for view in views])
+    return points.median(dim=0).values if len(points) else torch.zeros(3, dtype=torch.float64)
 
 
 def _gaps(row: list[bool]) -> list[tuple[int, int]]:

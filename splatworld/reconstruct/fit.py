@@ -22,6 +22,7 @@ from splatworld.reconstruct.config import FitConfig, Progress
 from splatworld.reconstruct.coverage import measure_coverage
 from splatworld.reconstruct.depth import depth_gradients, depth_unit
 from splatworld.reconstruct.exposure import Exposures
+from splatworld.reconstruct.floaters import drop_floaters
 from splatworld.reconstruct.parameters import Parameters
 from splatworld.reconstruct.score import score
 from splatworld.reconstruct.seed import seed_splats
@@ -180,10 +181,12 @@ class _Fit:
 
     def world(self, progress: Progress | None) -> World:
         posed = self.posed
+        gains = self.exposures.log_gains.exp()
+        splats, dropped = drop_floaters(self.parameters.splats(), posed, self.train, self.views, gains)
         world = World(
-            splats=self.parameters.splats(),
+            splats=splats,
             cameras=dict(zip(posed.clip.names, posed.cameras, strict=True)),
-            metrics={"iterations": self.steps, **posed.metrics},
+            metrics={"iterations": self.steps, "floaters_dropped": dropped, **posed.metrics},
         )
         times = posed.clip.times[self.train]
         world = score(world, posed, self.exposures.log_gains, times, progress=progress)

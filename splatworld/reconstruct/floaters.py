@@ -1,0 +1,91 @@
+"""Splats that no training view needs, or that hang before a camera: found by what they add to the pictures."""
+
+from __future__ import annotations
+
+import statistics
+
+import torch
+from torch import Tensor
+
+from splatworld.core.clip import PosedClip
+from splatworld.core.splats import SH_CONSTANT, Splats
+from splatworld.reconstruct.depth import pixels_of
+from splatworld.reconstruct.score import psnr
+from splatworld.reconstruct.views import Target, View
+from splatworld.render.ops import RasterPass
+
+IDLE = 0.05
+"""Sum of blending weights, in pixels, that a splat must reach in some view to be needed."""
+NEAR = 0.3
+"""Share of the depth of a frame's nearest points below which nothing solid is expected."""
+LOSS = 0.02
+"""dB by which training frames may get worse; more, and the splats were no floaters."""
+CHECKED = 12
+"""Training frames by which that is judged."""
+
+
+def drop_floaters(
+    splats: Splats, posed: PosedClip, train: list[int], views: list[View], gains: Tensor
+) -> tuple[Splats, int]:
+    """The splats without floaters, and how many those were.
+
+    Held-out frames have no say. Splats are dropped all or none: none if training frames get worse.
+
+    Args:
+        splats: fitted.
+        posed: the frames they were fitted to.
+        train: training frames.
+        views: of the training frames.
+        gains: [T, 3] exposure of the training frames.
+    """
+    needed = torch.zeros(len(splats))
+    hanging = torch.zeros(len(splats), dtype=torch.bool)
+    for frame, view in zip(train, views, strict=True):
+        weight = blending_weights(splats, view.at(2)) * 4  # at full size
+        needed = torch.maximum(needed, weight)
+        hanging |= _before_camera(splats.means, posed, frame) & (weight > 0)
+    keep = (needed >= IDLE) & ~hanging
+    if bool(keep.all()) or not bool(keep.any()):
+        return splats, 0
+    fewer = splats.select(keep)
+    at = [round(i * (len(train) - 1) / max(CHECKED - 1, 1)) for i in range(CHECKED)]
+    change = [
+        _score(fewer, views[i].at(2), gains[i]) - _score(splats, views[i].at(2), gains[i]) for i in sorted(set(at))
+    ]
+    return (fewer, len(splats) - len(fewer)) if statistics.fmean(change) >= -LOSS else (splats, 0)
+
+
+def blending_weights(splats: Splats, target: Target) -> Tensor:
+    """[N] sum over a view's pixels of the weight with which each splat is blended.
+
+    It is the derivative of the summed picture by the splat's colour, so the backward pass of a grey picture tells it.
+    """
+    one = _pass(splats, target, torch.zeros(len(splats), 1, 3))
+    by_color = torch.zeros(len(splats), 1, 3)
+    one.backward({"sh": by_color}, torch.ones_like(one.image))
+    return by_color[:, 0].mean(dim=-1) / SH_CONSTANT
+
+
+def _before_camera(means: Tensor, posed: PosedClip, frame: int) -> Tensor:
+    """[N] in view of a frame and far nearer than all its points."""
+    camera = posed.cameras[frame]
+    own = posed.points[posed.tracks[posed.tracks[:, 1] == frame, 0]]
+    _, _, depth, inside = pixels_of(camera, own)
+    if not bool(inside.any()):
+        return torch.zeros(len(means), dtype=torch.bool)
+    _, _, distance, seen = pixels_of(camera, means)
+    return seen & (distance < NEAR * torch.quantile(depth[inside], 0.02))
+
+
+def _score(splats: Splats, target: Target, gain: Tensor) -> float:
+    image = _pass(splats, target, splats.sh).image * gain
+    return psnr(image, target.image, None if target.mask is None else target.mask.bool())
+
+
+def _pass(splats: Splats, target: Target, sh: Tensor) -> RasterPass:
+    values = {name: getattr(splats, name) for name in RasterPass.PARAMETERS if name != "sh"}
+    frames = torch.tensor([[0.0, 0, 0, 1, 0, 0, 0]])
+    return RasterPass(
+        {**values, "sh": sh}, torch.zeros(len(splats), dtype=torch.int32), frames, target.camera_row, target.size,
+        torch.zeros(3), color_only=True,
+    )  # fmt: skip
