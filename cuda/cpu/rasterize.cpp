@@ -1,228 +1,196 @@
 // Blends the splats of each tile, near to far; the backward pass walks the same way and needs nothing but the finished
 // pictures (Brush, 2024).
 //
-// A tile's row is cut into segments of LANES pixels. For each splat a bit mask says which segments its ellipse meets
-// and which still have an unfinished pixel; only those are computed.
-#include <algorithm>
-#include <cmath>
+// Forward, each block takes its splats one after another with its pixels in registers, from lists made for BATCH splats
+// of the tile at a time. Backward, each splat takes its blocks one after another with its sums in registers.
 #include <cstring>
 
+#include "cpu/blocks.h"
 #include "cpu/threads.h"
-#include "kernels.h"
 
 namespace splatworld {
 namespace {
 
-constexpr int PARTS = TILE / LANES;            // segments a row
-constexpr int SEGMENTS = TILE * PARTS;         // segment = part * TILE + row
-static_assert(TILE % LANES == 0 && SEGMENTS <= 64, "a bit a segment");
-
-struct LaneOffsets {
-  FloatV half;  // 0.5, 1.5, ...
-  LaneOffsets() {
-    for (int i = 0; i < LANES; ++i) half[i] = i + 0.5f;
-  }
-};
+constexpr int BATCH = 256, AHEAD = 8;
 const LaneOffsets OFFSETS;
 
-int row_of(int segment) { return segment % TILE; }
-int column_of(int segment) { return segment / TILE * LANES; }
-
-struct TileBox {
-  int x, y, columns, rows;
-
-  TileBox(const View& view, long tile) {
-    x = static_cast<int>(tile % view.tiles_x()) * TILE;
-    y = static_cast<int>(tile / view.tiles_x()) * TILE;
-    columns = std::min(TILE, view.width - x);
-    rows = std::min(TILE, view.height - y);
-  }
-  bool contains(int segment) const { return row_of(segment) < rows && column_of(segment) < columns; }
-  int width(int segment) const { return std::min(LANES, columns - column_of(segment)); }
-};
-
-// A splat's ellipse seen from one tile.
-struct Footprint {
-  FloatV p_dx[PARTS];
-  float dy0;          // dy at the tile's first row
-  uint64_t segments;  // those it meets
-
-  Footprint(const Record& s, const TileBox& box) {
-    dy0 = box.y + 0.5f - s.y;
-    for (int part = 0; part < PARTS; ++part) p_dx[part] = s.p * (OFFSETS.half + (box.x + part * LANES - s.x));
-    // Per row: |p dx + q dy| <= sqrt(cut - (r dy)^2). A hundredth of a pixel absorbs rounding; the pixels decide.
-    segments = 0;
-    const float slack = s.p * 1e-2f;
-    for (int block = 0; block < PARTS; ++block) {
-      FloatV dy = OFFSETS.half + (dy0 - 0.5f + block * LANES);
-      FloatV v = s.r * dy, room = s.cut + 1e-2f - v * v, middle = s.q * dy;
-      FloatV half = vsqrt(vmax(room, FloatV{})) + slack;
-      for (int part = 0; part < PARTS; ++part) {
-        FloatV first = middle + p_dx[part][0], last = middle + p_dx[part][LANES - 1];
-        uint64_t meets = bits((room >= FloatV{}) & (first <= half) & (last >= -half));
-        segments |= meets << (part * TILE + block * LANES);
-      }
-    }
-  }
-};
-
-struct Hit {
-  FloatV alpha;  // clamped
-  IntV touched;  // alpha >= 1/255
-  FloatV u;
-  float v;
-};
-
-SW_HD Hit evaluate(const Record& s, const Footprint& f, int segment) {
-  float dy = f.dy0 + row_of(segment);
-  FloatV u = f.p_dx[segment / TILE] + s.q * dy;
-  float v = s.r * dy;
-  FloatV alpha = vmin(s.opacity * vexp2_unchecked(-(u * u) - v * v), broadcast(ALPHA_MAX));
-  return {alpha, alpha >= broadcast(ALPHA_MIN), u, v};
-}
-
-// Transmittance: `open` is zero where the pixel is finished, `closed` keeps what it was then.
+// Pixels of a block while they are blended. Those that are finished, or beyond the image, are no longer live.
 struct Light {
-  FloatV open[SEGMENTS], closed[SEGMENTS];
-  uint64_t live = 0;  // segments with an unfinished pixel
+  FloatV passing;  // transmittance
+  MaskV live;
 
-  explicit Light(const TileBox& box) {
-    for (int segment = 0; segment < SEGMENTS; ++segment) {
-      // Pixels beyond the image start out finished.
-      float limit = box.contains(segment) ? static_cast<float>(box.width(segment)) : 0.0f;
-      open[segment] = select(OFFSETS.half < broadcast(limit), broadcast(1.0f), FloatV{});
-      closed[segment] = FloatV{};
-      if (limit > 0) live |= uint64_t{1} << segment;
-    }
-  }
-
-  // Which pixels blend this splat, and its weight there.
-  SW_HD IntV blend(int segment, const Hit& hit, FloatV& before, FloatV& weight) {
-    before = open[segment];
-    FloatV after = before - before * hit.alpha;
-    IntV alive = after > broadcast(TRANSMITTANCE_STOP);
-    IntV blends = hit.touched & alive;
-    weight = select(blends, before * hit.alpha, FloatV{});
-    open[segment] = select(hit.touched, select(alive, after, FloatV{}), before);
-    IntV stops = hit.touched & mask_not(alive);
-    if (any(stops)) {
-      closed[segment] = closed[segment] + select(stops, before, FloatV{});
-      if (!any(open[segment] > FloatV{})) live &= ~(uint64_t{1} << segment);
-    }
-    return blends;
+  Light() = default;
+  Light(FloatV passing, MaskV live) : passing(passing), live(live) {}
+  Light(const View& view, const TileBox& box, int block) {
+    passing = broadcast(1.0f);
+    live = above(broadcast(static_cast<float>(view.width - box.block_x(block))), OFFSETS.x) &
+           above(broadcast(static_cast<float>(view.height - box.block_y(block))), OFFSETS.y);
   }
 };
 
-int64_t pixel_of(const View& view, const TileBox& box, int segment) {
-  return static_cast<int64_t>(box.y + row_of(segment)) * view.width + box.x + column_of(segment);
+// The weight with which each pixel blends a splat of this alpha, 0 where it does not. By reference to single values,
+// which compilers keep in registers where they would not keep a struct.
+SW_HD FloatV blend(FloatV alpha, FloatV& passing, MaskV& live) {
+  FloatV weight = keep(live & at_least(alpha, broadcast(ALPHA_MIN)), passing * alpha);
+  FloatV after = passing - weight;
+  live = live & above(after, broadcast(TRANSMITTANCE_STOP));
+  passing = select(live, after, passing);
+  return keep(live, weight);
 }
 
-FloatV load_pixels(const float* source, int count) {
-  FloatV value{};
-  std::memcpy(&value, source, count * sizeof(float));
-  return value;
+// Records and pair gradients lie in the splats' order, what a tile wants all over them.
+template <int WRITE, class T>
+SW_HD void prefetch(T* base, const int32_t* indices, int64_t entry, int64_t count) {
+  if (entry + AHEAD < count) __builtin_prefetch(&base[indices[entry + AHEAD]], WRITE);
 }
 
-void load_colors(const float* source, int count, FloatV color[3]) {
-  for (int c = 0; c < 3; ++c) color[c] = FloatV{};
-  for (int i = 0; i < count; ++i)
-    for (int c = 0; c < 3; ++c) color[c][i] = source[3 * i + c];
+struct Falloff {
+  FloatV u, v, alpha;  // alpha is clamped
+};
+
+SW_HD Falloff evaluate(const Record& s, FloatV x, FloatV y) {
+  FloatV dx = x - s.x, dy = y - s.y;
+  FloatV u = s.p * dx + s.q * dy, v = s.r * dy;
+  return {u, v, vmin(s.opacity * vexp2_unchecked(-(u * u) - v * v), broadcast(ALPHA_MAX))};
 }
+
+struct Pixels {
+  Light light;
+  FloatV color[3], depth, median;
+  IntV body;
+};
 
 // WITH_DEPTH: the pictures of depth and bodies are wanted too; fits go without.
 template <bool WITH_DEPTH>
-void blend_tile(const View& view, const TileBox& box, const Record* records, const int32_t* begin, const int32_t* end,
+void blend_block(Pixels& pixels, float left, float top, const Record* records, const int32_t* splats,
+                 const uint16_t* list, int count) {
+  FloatV passing = pixels.light.passing, depth = pixels.depth, median = pixels.median;
+  FloatV red = pixels.color[0], green = pixels.color[1], blue = pixels.color[2];
+  MaskV live = pixels.light.live;
+  IntV body = pixels.body;
+  const FloatV x = OFFSETS.x + left, y = OFFSETS.y + top;
+  for (int i = 0; i < count && any(live); ++i) {
+    const Record& s = records[splats[list[i]]];
+    FloatV before = passing, weight = blend(evaluate(s, x, y).alpha, passing, live);
+    red = red + weight * s.color[0];
+    green = green + weight * s.color[1];
+    blue = blue + weight * s.color[2];
+    if (!WITH_DEPTH) continue;
+    depth = depth + weight * s.depth;
+    MaskV half = above(before, broadcast(0.5f)) & at_least(broadcast(0.5f), passing);
+    median = select(half, broadcast(s.depth), median);
+    body = select(half, IntV{} + s.body, body);
+  }
+  pixels = {{passing, live}, {red, green, blue}, depth, median, body};
+}
+
+template <bool WITH_DEPTH>
+void blend_tile(const View& view, const TileBox& box, const Record* records, const int32_t* splats, int64_t count,
                 const float background[3], const Pictures& out) {
-  Light light(box);
-  FloatV color[SEGMENTS][3], depth[SEGMENTS], median[SEGMENTS];
-  IntV body[SEGMENTS];
-  for (int segment = 0; segment < SEGMENTS; ++segment) {
-    color[segment][0] = color[segment][1] = color[segment][2] = depth[segment] = median[segment] = FloatV{};
-    body[segment] = IntV{} - 1;
+  Pixels pixels[BLOCKS];
+  BlockSet live = 0;
+  for (int block = 0; block < BLOCKS; ++block) {
+    pixels[block] = {Light(view, box, block), {FloatV{}, FloatV{}, FloatV{}}, FloatV{}, FloatV{}, IntV{} - 1};
+    if (any(pixels[block].light.live)) live |= only(block);
   }
-  for (const int32_t* entry = begin; entry != end && light.live; ++entry) {
-    const Record& s = records[*entry];
-    Footprint footprint(s, box);
-    for (uint64_t todo = footprint.segments & light.live; todo; todo &= todo - 1) {
-      int segment = __builtin_ctzll(todo);
-      Hit hit = evaluate(s, footprint, segment);
-      if (!any(hit.touched)) continue;
-      FloatV before, weight;
-      light.blend(segment, hit, before, weight);
-      for (int c = 0; c < 3; ++c) color[segment][c] = color[segment][c] + weight * s.color[c];
-      if (!WITH_DEPTH) continue;
-      depth[segment] = depth[segment] + weight * s.depth;
-      IntV half = (weight > FloatV{}) & (before > broadcast(0.5f)) & (before - weight <= broadcast(0.5f));
-      if (any(half)) {
-        median[segment] = select(half, broadcast(s.depth), median[segment]);
-        body[segment] = select(half, IntV{} + s.body, body[segment]);
+  for (int64_t start = 0; start < count && live; start += BATCH) {
+    const int32_t* batch = splats + start;
+    const int size = static_cast<int>(std::min<int64_t>(BATCH, count - start));
+    BlockSet met[BATCH];
+    for (int i = 0; i < size; ++i) {
+      prefetch<0>(records, batch, i, size);
+      met[i] = blocks_met(records[batch[i]], box, OFFSETS.line);
+    }
+    for (BlockSet todo = live; todo; todo &= todo - 1) {
+      const int block = first_block(todo), shift = block * BLOCK_HEIGHT;
+      uint16_t list[BATCH];
+      int length = 0;
+      for (int i = 0; i < size; ++i) {  // without a branch, which would be wrong half the time
+        list[length] = static_cast<uint16_t>(i);
+        length += static_cast<int>(met[i] >> shift & 1);
       }
+      blend_block<WITH_DEPTH>(pixels[block], box.block_x(block), box.block_y(block), records, batch, list, length);
+      if (!any(pixels[block].light.live)) live &= ~only(block);
     }
   }
-  for (int segment = 0; segment < SEGMENTS; ++segment) {
-    if (!box.contains(segment)) continue;
-    int64_t pixel = pixel_of(view, box, segment);
-    int count = box.width(segment);
-    FloatV rest = light.open[segment] + light.closed[segment];
-    std::memcpy(out.transmittance + pixel, &rest, count * sizeof(float));
-    if (WITH_DEPTH) {
-      std::memcpy(out.depth + pixel, &depth[segment], count * sizeof(float));
-      std::memcpy(out.median_depth + pixel, &median[segment], count * sizeof(float));
-      std::memcpy(out.body_ids + pixel, &body[segment], count * sizeof(int32_t));
-    }
-    for (int c = 0; c < 3; ++c) {
-      FloatV channel = color[segment][c] + rest * background[c];
-      for (int i = 0; i < count; ++i) out.image[3 * (pixel + i) + c] = channel[i];
-    }
+  for (int block = 0; block < BLOCKS; ++block) {
+    const Pixels& own = pixels[block];
+    const FloatV& rest = own.light.passing;
+    FloatV color[3];
+    for (int c = 0; c < 3; ++c) color[c] = own.color[c] + rest * background[c];
+    box.for_rows(view, block, [&](int lane, int64_t pixel, int width) {
+      for (int i = 0; i < width; ++i) {
+        for (int c = 0; c < 3; ++c) out.image[3 * (pixel + i) + c] = color[c][lane + i];
+        out.transmittance[pixel + i] = rest[lane + i];
+        if (!WITH_DEPTH) continue;
+        out.depth[pixel + i] = own.depth[lane + i];
+        out.median_depth[pixel + i] = own.median[lane + i];
+        out.body_ids[pixel + i] = own.body[lane + i];
+      }
+    });
   }
 }
 
-// What the pixels of a segment want, and how much of it lies behind what was blended so far.
+// What the pixels of a block want, and how much of it lies behind what was blended so far.
 struct Wanted {
   FloatV color[3], depth, behind;
 };
 
 template <bool WITH_DEPTH>
+Wanted load_wanted(const View& view, const TileBox& box, int block, const Pictures& pictures,
+                   const Pictures& gradients) {
+  Wanted want{{FloatV{}, FloatV{}, FloatV{}}, FloatV{}, FloatV{}};
+  box.for_rows(view, block, [&](int lane, int64_t pixel, int width) {
+    for (int i = 0; i < width; ++i) {
+      float behind = 0;
+      for (int c = 0; c < 3; ++c) {
+        float gradient = gradients.image[3 * (pixel + i) + c];
+        want.color[c][lane + i] = gradient;
+        // The image's last term, transmittance * background, is part of what lies behind every splat.
+        behind += gradient * pictures.image[3 * (pixel + i) + c];
+      }
+      if (gradients.transmittance) behind += gradients.transmittance[pixel + i] * pictures.transmittance[pixel + i];
+      if (WITH_DEPTH) {
+        want.depth[lane + i] = gradients.depth[pixel + i];
+        behind += gradients.depth[pixel + i] * pictures.depth[pixel + i];
+      }
+      want.behind[lane + i] = behind;
+    }
+  });
+  return want;
+}
+
+template <bool WITH_DEPTH>
 void backward_tile(const View& view, const TileBox& box, const Record* records, const int32_t* splats,
                    const int32_t* slots, int64_t count, const Pictures& pictures, const Pictures& gradients,
                    PairGradient* pair_gradients) {
-  Light light(box);
-  Wanted wanted[SEGMENTS];
-  for (int segment = 0; segment < SEGMENTS; ++segment) {
-    if (!box.contains(segment)) continue;
-    int64_t pixel = pixel_of(view, box, segment);
-    int width = box.width(segment);
-    Wanted& want = wanted[segment];
-    FloatV image[3];
-    load_colors(gradients.image + 3 * pixel, width, want.color);
-    load_colors(pictures.image + 3 * pixel, width, image);
-    // The image's last term, transmittance * background, is part of what lies behind every splat.
-    want.behind = want.color[0] * image[0] + want.color[1] * image[1] + want.color[2] * image[2];
-    if (gradients.transmittance)
-      want.behind = want.behind + load_pixels(gradients.transmittance + pixel, width) *
-                                      load_pixels(pictures.transmittance + pixel, width);
-    if (!WITH_DEPTH) continue;
-    want.depth = load_pixels(gradients.depth + pixel, width);
-    want.behind = want.behind + want.depth * load_pixels(pictures.depth + pixel, width);
+  Light lights[BLOCKS];
+  Wanted wanted[BLOCKS];
+  BlockSet live = 0;
+  for (int block = 0; block < BLOCKS; ++block) {
+    lights[block] = Light(view, box, block);
+    wanted[block] = load_wanted<WITH_DEPTH>(view, box, block, pictures, gradients);
+    if (any(lights[block].live)) live |= only(block);
   }
   for (int64_t entry = 0; entry < count; ++entry) {
+    prefetch<0>(records, splats, entry, count);
+    prefetch<1>(pair_gradients, slots, entry, count);
     PairGradient& out = pair_gradients[slots[entry]];
     out = PairGradient{};
-    if (!light.live) continue;
     const Record& s = records[splats[entry]];
-    Footprint footprint(s, box);
+    BlockSet met = live ? blocks_met(s, box, OFFSETS.line) & live : 0;
+    if (!met) continue;
     FloatV moments[6] = {}, color[3] = {}, depth{};
-    bool touched = false;
-    for (uint64_t todo = footprint.segments & light.live; todo; todo &= todo - 1) {
-      int segment = __builtin_ctzll(todo);
-      Hit hit = evaluate(s, footprint, segment);
-      if (!any(hit.touched)) continue;
-      touched = true;
-      FloatV before, weight;
-      IntV blends = light.blend(segment, hit, before, weight);
-      Wanted& want = wanted[segment];
-      for (int c = 0; c < 3; ++c) color[c] = color[c] + weight * want.color[c];
+    for (; met; met &= met - 1) {
+      int block = first_block(met);
+      Light& light = lights[block];
+      Wanted& want = wanted[block];
+      float left = box.block_x(block), top = box.block_y(block);
+      Falloff hit = evaluate(s, OFFSETS.x + left, OFFSETS.y + top);
+      FloatV weight = blend(hit.alpha, light.passing, light.live);
+      if (!any(light.live)) live &= ~only(block);
       FloatV value = want.color[0] * s.color[0] + want.color[1] * s.color[1] + want.color[2] * s.color[2];
+      for (int c = 0; c < 3; ++c) color[c] = color[c] + weight * want.color[c];
       if (WITH_DEPTH) {
         depth = depth + weight * want.depth;
         value = value + want.depth * s.depth;
@@ -230,7 +198,7 @@ void backward_tile(const View& view, const TileBox& box, const Record* records, 
       want.behind = want.behind - weight * value;
       // dL/dlog(alpha) = weight * value - alpha / (1 - alpha) * behind; a clamped alpha passes none on.
       FloatV g = weight * value - hit.alpha / (1.0f - hit.alpha) * want.behind;
-      g = select(blends & (hit.alpha < broadcast(ALPHA_MAX)), g, FloatV{});
+      g = keep(above(weight, FloatV{}) & above(broadcast(ALPHA_MAX), hit.alpha), g);
       FloatV g_u = g * hit.u, g_v = g * hit.v;
       moments[0] = moments[0] + g;
       moments[1] = moments[1] + g_u;
@@ -239,7 +207,6 @@ void backward_tile(const View& view, const TileBox& box, const Record* records, 
       moments[4] = moments[4] + g_u * hit.v;
       moments[5] = moments[5] + g_v * hit.v;
     }
-    if (!touched) continue;
     for (int k = 0; k < 6; ++k) out.moments[k] = sum(moments[k]);
     for (int c = 0; c < 3; ++c) out.color[c] = sum(color[c]);
     if (WITH_DEPTH) out.depth = sum(depth);
@@ -252,7 +219,7 @@ void rasterize(const View& view, const Record* records, const int32_t* pair_spla
                const float background[3], const Pictures& out) {
   auto blend = out.depth ? blend_tile<true> : blend_tile<false>;
   parallel_for(static_cast<long>(view.tiles_x()) * view.tiles_y(), [&](long tile) {
-    blend(view, TileBox(view, tile), records, pair_splat + tile_start[tile], pair_splat + tile_start[tile + 1],
+    blend(view, TileBox(view, tile), records, pair_splat + tile_start[tile], tile_start[tile + 1] - tile_start[tile],
           background, out);
   });
 }

@@ -73,6 +73,28 @@ SW_HD uint32_t bits(IntV mask) {
 
 SW_HD bool any(IntV mask) { return bits(mask) != 0; }
 
+// What the blending kernels compare with: AVX-512 has registers for masks, and compilers do not keep the masks of
+// vector extensions in them.
+#if defined(__AVX512F__)
+typedef __mmask16 MaskV;
+SW_HD MaskV at_least(FloatV a, FloatV b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_GE_OQ); }
+SW_HD MaskV above(FloatV a, FloatV b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_GT_OQ); }
+SW_HD FloatV keep(MaskV mask, FloatV a) { return (FloatV)_mm512_maskz_mov_ps(mask, (__m512)a); }
+SW_HD FloatV select(MaskV mask, FloatV a, FloatV b) {
+  return (FloatV)_mm512_mask_mov_ps((__m512)b, mask, (__m512)a);
+}
+SW_HD IntV select(MaskV mask, IntV a, IntV b) {
+  return (IntV)_mm512_mask_mov_epi32((__m512i)b, mask, (__m512i)a);
+}
+SW_HD uint32_t bits(MaskV mask) { return mask; }
+SW_HD bool any(MaskV mask) { return mask != 0; }
+#else
+typedef IntV MaskV;
+SW_HD MaskV at_least(FloatV a, FloatV b) { return a >= b; }
+SW_HD MaskV above(FloatV a, FloatV b) { return a > b; }
+SW_HD FloatV keep(MaskV mask, FloatV a) { return (FloatV)((IntV)a & mask); }
+#endif
+
 // Sum of the lanes, halving; the same order whatever the instruction set.
 SW_HD float sum(FloatV a) {
   typedef float Float4 __attribute__((vector_size(16)));
@@ -83,20 +105,28 @@ SW_HD float sum(FloatV a) {
   return (quarter[0][0] + quarter[0][2]) + (quarter[0][1] + quarter[0][3]);
 }
 
-// 2^a for a <= 127, to 1e-7 relative: round to the nearest integer, polynomial on [-1/2, 1/2], exponent bits. Results
-// below 2^-126 flush to 2^-126.
+// 2^a for a <= 127, to 1e-7 relative: nearest integer, polynomial on [-1/2, 1/2], exponent bits. Below 2^-126 it may
+// flush, to 0 or to 2^-126.
 SW_HD FloatV vexp2_unchecked(FloatV a) {
+#if defined(__AVX512F__)
+  FloatV whole = (FloatV)_mm512_roundscale_ps((__m512)a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#else
   a = select(a > broadcast(-126.0f), a, broadcast(-126.0f));
   const float shift = 12582912.0f;  // 1.5 * 2^23: adding it leaves the rounded integer in the low bits
-  FloatV shifted = a + shift;
-  FloatV part = a - (shifted - shift);
+  FloatV shifted = a + shift, whole = shifted - shift;
+#endif
+  FloatV part = a - whole;
   FloatV result = broadcast(1.327647151933759e-03f);
   result = result * part + 9.675541330672154e-03f;
   result = result * part + 5.550713274961570e-02f;
   result = result * part + 2.402211972393414e-01f;
   result = result * part + 6.931469670638644e-01f;
   result = result * part + 1.000000071654655e+00f;
+#if defined(__AVX512F__)
+  return (FloatV)_mm512_scalef_ps((__m512)result, (__m512)whole);
+#else
   return (FloatV)((IntV)result + ((IntV)shifted << 23));  // the shift's own bits fall off at the top
+#endif
 }
 
 // 2^a; results above 2^127 stay there. NaN gives an arbitrary finite number, so callers test their inputs.
