@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from splatworld.capture.load import load_capture
 from splatworld.capture.undistort import undistort
 from splatworld.core.clip import PosedClip
 from splatworld.core.world import World
+from splatworld.evaluate.ablation import ablate
 from splatworld.evaluate.report import Line, Report, line
 from splatworld.evaluate.sample_truth import align, depth_error, read_truth, with_clean
 from splatworld.reconstruct.fit import FitConfig, fit
@@ -38,7 +39,7 @@ def run(*, quick: bool = False, long: bool = False, progress: Progress | None = 
 
     Args:
         quick: the sample video only, small and briefly fitted; shows that the line runs, not how good it is.
-        long: also a fresh clone's `make demo`, install included.
+        long: also what each part of the fit is worth, and a fresh clone's `make demo`, install included.
         progress: called with one sentence a step.
     """
     say = progress or (lambda *_: None)
@@ -52,6 +53,7 @@ def run(*, quick: bool = False, long: bool = False, progress: Progress | None = 
     lines += _real(say, data / "fox", "fox 270x480", CaptureConfig(size=(270, 480)), 26, repeat=True)
     lines += _sample(say, CaptureConfig(), FitConfig(), ">= 30", "<= 6")
     if long:
+        lines += _ablations(say, data)
         lines.append(_fresh_demo(say))
     return Report("reconstruction", lines)
 
@@ -120,7 +122,7 @@ def _sample(say: Progress, capture: CaptureConfig, config: FitConfig, psnr: str,
     say("sample: capture and fit")
     made = _make(say, folder / "video.mp4", capture, config)
     best, error = align(made.posed, truth)
-    clean = score(made.world, undistort(with_clean(made.raw, folder)), torch.zeros(1, 3), torch.zeros(1))
+    clean = _against_clean(made.world, made.raw)
     away = 1000 * depth_error(made.world, made.posed, folder, truth, scale=best.scale)
     return [
         line("sample: time to a world", made.seconds, "s"),
@@ -130,6 +132,25 @@ def _sample(say: Progress, capture: CaptureConfig, config: FitConfig, psnr: str,
         *_scores("sample against clean renders", clean, psnr or None),
         *_scores("sample against video frames", made.world, None),
     ]
+
+
+def _ablations(say: Progress, data: Path) -> list[Line]:
+    sample = CHECKOUT / "data" / "sample"
+    desk, fox = data / "desk_phone" / "video.mp4", data / "fox"
+    return [
+        *ablate(
+            "sample 640x360", sample / "video.mp4", CaptureConfig(max_side=640), clean=_against_clean, progress=say
+        ),
+        *ablate("desk_phone 364x674", desk, CaptureConfig(), progress=say),
+        *ablate("fox 270x480", fox, CaptureConfig(size=(270, 480)), progress=say),
+    ]
+
+
+def _against_clean(world: World, raw: PosedClip, antialias: bool = False) -> World:
+    """The world scored against the sample's clean renders, taken with an instant global shutter at exposure 0."""
+    clean = undistort(with_clean(raw, CHECKOUT / "data" / "sample"))
+    clean = replace(clean, cameras=tuple(world.cameras[name] for name in clean.clip.names))
+    return score(world, clean, torch.zeros(1, 3), torch.zeros(1), antialias=antialias)
 
 
 def fingerprint(world: World) -> str:

@@ -27,6 +27,11 @@ class FitConfig:
         scales_rate, quats_rate, opacities_rate, colors_rate, harmonics_rate: the other learning rates; harmonics
             learn slower than the constant colour.
         exposures_rate: learning rate of each frame's log gain.
+        readout: s from the exposure of a picture's first row to that of its last, of videos wider than high; phones
+            take 10 to 25 ms. 0 reads every picture in an instant. See `poses.Cameras` for why it is not learned.
+        poses_rate: learning rate of each frame's pose in rad, and in the scene's extent for its position; 0 keeps the
+            poses as given, for structure from motion leaves nothing to gain. Poses from sensors may want 2e-3.
+        poses_from: share of the iterations after which poses are corrected.
         seed_share: share of the budget that starts as pixels between the points.
         seed_opacity: opacity of a new splat.
         seed_size: standard deviation of a new splat, as a share of the distance to its third neighbour.
@@ -37,6 +42,7 @@ class FitConfig:
         dead_opacity: a splat below this opacity is moved to where the picture is made.
         opacity_cost, scale_cost: pull on the mean opacity and the mean scale, so that splats that nothing needs fade.
         noise: strength of the random walk of transparent splats, times the means' rate.
+        antialias: scale opacities by the area that dilation adds, see `rasterize`.
         coarse_until: share of the iterations done on smaller pictures: a quarter of the size in the first half of
             it, a half in the second.
         random_background: a random colour behind the splats each step, so that seeing through costs.
@@ -57,6 +63,9 @@ class FitConfig:
     colors_rate: float = 5e-3
     harmonics_rate: float = 2.5e-4
     exposures_rate: float = 2e-3
+    readout: float = 0.015
+    poses_rate: float = 0.0
+    poses_from: float = 0.2
     seed_share: float = 0.6
     seed_opacity: float = 0.5
     seed_size: float = 0.5
@@ -68,6 +77,7 @@ class FitConfig:
     opacity_cost: float = 0.003
     scale_cost: float = 0.003
     noise: float = 1e5
+    antialias: bool = False
     coarse_until: float = 0.4
     random_background: bool = True
     seed: int = 0

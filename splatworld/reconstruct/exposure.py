@@ -46,16 +46,18 @@ class Exposures:
 
 
 def interpolate_gains(log_gains: Tensor, times: Tensor, at: Tensor) -> Tensor:
-    """Gains [Q, 3] at times `at` [Q], linear between the training frames' [T] and constant beyond.
+    """Gains [Q, 3] at times `at` [Q], see `interpolate`. A held-out frame's exposure is never read from its pixels."""
+    return interpolate(log_gains, times, at).exp().float()
 
-    A held-out frame's exposure is never read from its pixels.
-    """
+
+def interpolate(values: Tensor, times: Tensor, at: Tensor) -> Tensor:
+    """Values [Q, D] float64 at times `at` [Q], linear between those [T, D] at `times` [T] and constant beyond."""
     order = torch.argsort(times, stable=True)
-    known, times = log_gains[order].double(), times[order].double()
+    known, times = values[order].double(), times[order].double()
     right = torch.searchsorted(times, at.double()).clamp(1, max(len(times) - 1, 1))
     if len(times) == 1:
-        return known.expand(len(at), 3).exp().float()
+        return known.expand(len(at), -1).clone()
     left = right - 1
     span = (times[right] - times[left]).clamp(min=1e-9)
     share = ((at.double() - times[left]) / span).clamp(0, 1)[:, None]
-    return ((1 - share) * known[left] + share * known[right]).exp().float()
+    return (1 - share) * known[left] + share * known[right]

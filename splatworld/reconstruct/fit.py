@@ -24,6 +24,7 @@ from splatworld.reconstruct.depth import depth_gradients, depth_unit
 from splatworld.reconstruct.exposure import Exposures
 from splatworld.reconstruct.floaters import drop_floaters
 from splatworld.reconstruct.parameters import Parameters
+from splatworld.reconstruct.poses import Cameras
 from splatworld.reconstruct.score import score
 from splatworld.reconstruct.seed import seed_splats
 from splatworld.reconstruct.views import View
@@ -114,8 +115,13 @@ class _Fit:
         self.views = [View(posed, frame, depth_unit=unit) for frame in self.train]
         centers = torch.stack([posed.cameras[frame].world_from_camera[:3] for frame in self.train]).double()
         self.extent = 1.1 * float((centers - centers.mean(dim=0)).norm(dim=-1).max())
+        self.cameras = Cameras(posed, self.train, config, self.extent)
         self.frame_table = pose.identity(1)
-        self.parts: dict[str, Part] = {"parameters": self.parameters, "exposures": self.exposures}
+        self.parts: dict[str, Part] = {
+            "parameters": self.parameters,
+            "exposures": self.exposures,
+            "cameras": self.cameras,
+        }
         self.order: list[int] = []
         self.steps = 0
 
@@ -137,9 +143,10 @@ class _Fit:
             densify.grow(parameters, round(self.seeds * (config.splats / self.seeds) ** grown), config, step)
 
     def _gradients(self, frame: int, step: int) -> dict[str, Tensor]:
-        """Of the loss of one training frame by every parameter; steps that frame's exposure on the way."""
+        """Of the loss of one training frame by every parameter; steps that frame's exposure and camera on the way."""
         config, values = self.config, self.parameters.values
         target = self.views[frame].at(self._shrink(step / config.iterations))
+        row = self.cameras.row(frame, target.size)
         degree = min(config.sh_degree, int(10 * step / config.iterations))
         background = torch.zeros(3)
         if config.random_background:
@@ -147,8 +154,8 @@ class _Fit:
             background = torch.from_numpy(generator.random(3, dtype=np.float32))
         body_ids = torch.zeros(len(self.parameters), dtype=torch.int32)
         one = RasterPass(
-            values, body_ids, self.frame_table, target.camera_row, target.size, background,
-            sh_count=(degree + 1) ** 2, color_only=target.depth is None,
+            values, body_ids, self.frame_table, row, target.size, background,
+            sh_count=(degree + 1) ** 2, antialias=config.antialias, color_only=target.depth is None,
         )  # fmt: skip
         gain = self.exposures.gain(frame)
         exposed = one.image * gain
@@ -156,7 +163,11 @@ class _Fit:
         self.exposures.step(frame, (by_exposed * exposed).sum(dim=(0, 1)))
         gradients = {name: torch.zeros_like(value) for name, value in values.items()}
         by_depth = () if target.depth is None else depth_gradients(one, target.depth, config.depth_weight)
-        one.backward(gradients, by_exposed * gain, *by_depth)
+        refine = config.poses_rate > 0 and step >= config.poses_from * config.iterations
+        by_row = torch.zeros(len(row), dtype=torch.float64) if refine else None
+        one.backward({**gradients, "camera": by_row}, by_exposed * gain, *by_depth)
+        if by_row is not None:
+            self.cameras.step(frame, row, by_row, step / config.iterations)
         opacity = values["opacity_logits"].sigmoid()
         count = len(self.parameters)
         gradients["opacity_logits"] += config.opacity_cost / count * opacity * (1 - opacity)
@@ -180,18 +191,18 @@ class _Fit:
         return 2 if done >= self.config.coarse_until / 2 else 4
 
     def world(self, progress: Progress | None) -> World:
-        posed = self.posed
-        gains = self.exposures.log_gains.exp()
-        splats, dropped = drop_floaters(self.parameters.splats(), posed, self.train, self.views, gains)
+        posed = replace(self.posed, cameras=self.cameras.seen())
+        log_gains, antialias = self.exposures.log_gains, self.config.antialias
+        splats, dropped = drop_floaters(self.parameters.splats(), posed, self.train, self.views, log_gains.exp())
         world = World(
             splats=splats,
-            cameras=dict(zip(posed.clip.names, posed.cameras, strict=True)),
+            cameras=dict(zip(posed.clip.names, self.cameras.still(), strict=True)),
             metrics={"iterations": self.steps, "floaters_dropped": dropped, **posed.metrics},
         )
         times = posed.clip.times[self.train]
-        world = score(world, posed, self.exposures.log_gains, times, progress=progress)
+        world = score(world, posed, log_gains, times, antialias=antialias, progress=progress)
         coverage = measure_coverage(world, posed)
-        warnings = warn(world, posed, coverage, self.exposures.log_gains)
+        warnings = warn(world, posed, coverage, log_gains)
         return replace(world, metrics={**world.metrics, "coverage": coverage.summary(), "warnings": warnings})
 
 

@@ -7,12 +7,13 @@ import statistics
 import torch
 from torch import Tensor
 
+from splatworld.core.camera import Camera, resize
 from splatworld.core.clip import PosedClip
 from splatworld.core.splats import SH_CONSTANT, Splats
 from splatworld.reconstruct.depth import pixels_of
 from splatworld.reconstruct.score import psnr
 from splatworld.reconstruct.views import Target, View
-from splatworld.render.ops import RasterPass
+from splatworld.render.ops import RasterPass, camera_rows
 
 IDLE = 0.05
 """Sum of blending weights, in pixels, that a splat must reach in some view to be needed."""
@@ -33,7 +34,7 @@ def drop_floaters(
 
     Args:
         splats: fitted.
-        posed: the frames they were fitted to.
+        posed: the frames they were fitted to, with cameras as the fit saw them.
         train: training frames.
         views: of the training frames.
         gains: [T, 3] exposure of the training frames.
@@ -41,7 +42,7 @@ def drop_floaters(
     needed = torch.zeros(len(splats))
     hanging = torch.zeros(len(splats), dtype=torch.bool)
     for frame, view in zip(train, views, strict=True):
-        weight = blending_weights(splats, view.at(2)) * 4  # at full size
+        weight = blending_weights(splats, view.at(2), posed.cameras[frame]) * 4  # at full size
         needed = torch.maximum(needed, weight)
         hanging |= _before_camera(splats.means, posed, frame) & (weight > 0)
     keep = (needed >= IDLE) & ~hanging
@@ -49,18 +50,19 @@ def drop_floaters(
         return splats, 0
     fewer = splats.select(keep)
     at = [round(i * (len(train) - 1) / max(CHECKED - 1, 1)) for i in range(CHECKED)]
-    change = [
-        _score(fewer, views[i].at(2), gains[i]) - _score(splats, views[i].at(2), gains[i]) for i in sorted(set(at))
-    ]
+    change = []
+    for i in sorted(set(at)):
+        given = views[i].at(2), posed.cameras[train[i]], gains[i]
+        change.append(_score(fewer, *given) - _score(splats, *given))
     return (fewer, len(splats) - len(fewer)) if statistics.fmean(change) >= -LOSS else (splats, 0)
 
 
-def blending_weights(splats: Splats, target: Target) -> Tensor:
+def blending_weights(splats: Splats, target: Target, camera: Camera) -> Tensor:
     """[N] sum over a view's pixels of the weight with which each splat is blended.
 
     It is the derivative of the summed picture by the splat's colour, so the backward pass of a grey picture tells it.
     """
-    one = _pass(splats, target, torch.zeros(len(splats), 1, 3))
+    one = _pass(splats, target, camera, torch.zeros(len(splats), 1, 3))
     by_color = torch.zeros(len(splats), 1, 3)
     one.backward({"sh": by_color}, torch.ones_like(one.image))
     return by_color[:, 0].mean(dim=-1) / SH_CONSTANT
@@ -77,15 +79,15 @@ def _before_camera(means: Tensor, posed: PosedClip, frame: int) -> Tensor:
     return seen & (distance < NEAR * torch.quantile(depth[inside], 0.02))
 
 
-def _score(splats: Splats, target: Target, gain: Tensor) -> float:
-    image = _pass(splats, target, splats.sh).image * gain
+def _score(splats: Splats, target: Target, camera: Camera, gain: Tensor) -> float:
+    image = _pass(splats, target, camera, splats.sh).image * gain
     return psnr(image, target.image, None if target.mask is None else target.mask.bool())
 
 
-def _pass(splats: Splats, target: Target, sh: Tensor) -> RasterPass:
+def _pass(splats: Splats, target: Target, camera: Camera, sh: Tensor) -> RasterPass:
     values = {name: getattr(splats, name) for name in RasterPass.PARAMETERS if name != "sh"}
     frames = torch.tensor([[0.0, 0, 0, 1, 0, 0, 0]])
     return RasterPass(
-        {**values, "sh": sh}, torch.zeros(len(splats), dtype=torch.int32), frames, target.camera_row, target.size,
-        torch.zeros(3), color_only=True,
+        {**values, "sh": sh}, torch.zeros(len(splats), dtype=torch.int32), frames,
+        camera_rows(resize(camera, target.size)).float().contiguous(), target.size, torch.zeros(3), color_only=True,
     )  # fmt: skip

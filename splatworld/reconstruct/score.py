@@ -45,7 +45,13 @@ def ssim(image: Tensor, target: Tensor, mask: Tensor | None = None) -> float:
 
 
 def score(
-    world: World, posed: PosedClip, log_gains: Tensor, times: Tensor, *, progress: Progress | None = None
+    world: World,
+    posed: PosedClip,
+    log_gains: Tensor,
+    times: Tensor,
+    *,
+    antialias: bool = False,
+    progress: Progress | None = None,
 ) -> World:
     """The world with held-out scores in its metrics.
 
@@ -54,6 +60,7 @@ def score(
         posed: undistorted frames.
         log_gains: [T, 3] log exposure gains of the training frames.
         times: [T] s their times; a held-out frame's gain is interpolated from them.
+        antialias: as the world was fitted.
         progress: `progress("score", done, total)`.
 
     Returns:
@@ -67,7 +74,7 @@ def score(
     gains = interpolate_gains(log_gains, times, clip.times[held])
     rows: dict[str, dict[str, object]] = {}
     for done, (frame, gain) in enumerate(zip(held, gains, strict=True)):
-        image = render(world, None, posed.cameras[frame]).image * gain
+        image = render(world, None, posed.cameras[frame], antialias=antialias).image * gain
         mask = None if clip.masks is None else clip.masks[frame]
         rows[clip.names[frame]] = {
             "psnr": psnr(image, clip.images[frame], mask),

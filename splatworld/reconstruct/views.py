@@ -10,9 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from splatworld.core.camera import Camera, resize
 from splatworld.core.clip import PosedClip
-from splatworld.render.ops import camera_rows
 
 
 @dataclass(frozen=True)
@@ -23,14 +21,12 @@ class Target:
         image: [H, W, 3] uint8 sRGB.
         mask: optional [H, W] uint8, 0 where a pixel is ignored.
         depth: optional [H, W] float32 along +z in units of the capture, 0 where unknown or ignored.
-        camera_row: [16] as the kernels read it.
         size: (W, H) px.
     """
 
     image: Tensor
     mask: Tensor | None
     depth: Tensor | None
-    camera_row: Tensor
     size: tuple[int, int]
 
 
@@ -44,7 +40,7 @@ class View:
         self._mask = None if clip.masks is None else clip.masks[frame].numpy()
         self._depth = None if clip.depths is None or not bool(clip.depths[frame].any()) else clip.depths[frame]
         self._depth_unit = depth_unit
-        self._camera = posed.cameras[frame]
+        self._size = posed.cameras[frame].size
         self._targets: dict[int, Target] = {}
 
     def at(self, shrink: int) -> Target:
@@ -55,20 +51,18 @@ class View:
         return self._targets[shrink]
 
     def _make(self, shrink: int) -> Target:
-        width, height = self._camera.size
+        width, height = self._size
         size = (max(math.ceil(width / shrink), 1), max(math.ceil(height / shrink), 1))
         image, mask = self._image, self._mask
         if shrink > 1:
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
             if mask is not None:  # a coarse pixel counts only where every fine pixel does
                 mask = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.999
-        camera: Camera = resize(self._camera, size)
         used = None if mask is None else torch.from_numpy(np.ascontiguousarray(mask).astype(np.uint8))
         return Target(
             image=torch.from_numpy(np.ascontiguousarray(image)),
             mask=used,
             depth=self._shrunk_depth(size, used),
-            camera_row=camera_rows(camera).float().contiguous(),
             size=size,
         )
 
@@ -76,7 +70,7 @@ class View:
         if self._depth is None:
             return None
         # The nearest pixel: between two surfaces no depth is invented.
-        rows = ((torch.arange(size[1]) + 0.5) * self._camera.height / size[1]).long()
-        columns = ((torch.arange(size[0]) + 0.5) * self._camera.width / size[0]).long()
+        rows = ((torch.arange(size[1]) + 0.5) * self._size[1] / size[1]).long()
+        columns = ((torch.arange(size[0]) + 0.5) * self._size[0] / size[0]).long()
         depth = self._depth[rows][:, columns].float() / self._depth_unit
         return depth if mask is None else depth * mask

@@ -1,6 +1,7 @@
 """A small world filmed by ideal cameras."""
 
 import math
+from dataclasses import replace
 
 import torch
 
@@ -8,6 +9,7 @@ from splatworld.core import pose
 from splatworld.core.camera import Camera, project
 from splatworld.core.clip import Clip, PosedClip
 from splatworld.core.splats import from_points
+from splatworld.reconstruct.poses import camera_motions
 from splatworld.render import ops
 
 SIZE = (48, 40)
@@ -31,14 +33,31 @@ def ring(count: int) -> list[Camera]:
     return cameras
 
 
-def filmed(frames: int = 9, points: int = 400, seed: int = 0, with_depth: bool = False) -> PosedClip:
-    """A coloured blob, its pictures and the points that structure from motion would find on it."""
+def filmed(
+    frames: int = 9,
+    points: int = 400,
+    seed: int = 0,
+    with_depth: bool = False,
+    shutter: tuple[float, float] | None = None,
+    every: float = 1 / 3,
+) -> PosedClip:
+    """A coloured blob, its pictures and the points that structure from motion would find on it.
+
+    With a `shutter` the cameras walk along the arc while they expose, one frame in `every` s.
+    """
     generator = torch.Generator().manual_seed(seed)
     place = torch.randn(points, 3, generator=generator) * 0.35
     color = (torch.rand(points, 3, generator=generator) * 255).to(torch.uint8)
     truth = from_points(place, color, scale=torch.full((points,), 0.08), opacity=0.9, degree=0)
     cameras = ring(frames)
-    views = [ops.rasterize(truth, pose.identity(1), camera) for camera in cameras]
+    exposing = cameras
+    if shutter is not None:
+        motions = camera_motions(torch.arange(frames).double() * every, cameras).float()
+        exposing = [
+            replace(camera, motion=motion, shutter=torch.tensor(shutter))
+            for camera, motion in zip(cameras, motions, strict=True)
+        ]
+    views = [ops.rasterize(truth, pose.identity(1), camera) for camera in exposing]
     images = [view.image for view in views]
     tracks = []
     for frame, camera in enumerate(cameras):
@@ -52,7 +71,7 @@ def filmed(frames: int = 9, points: int = 400, seed: int = 0, with_depth: bool =
     held_out[::4] = True
     clip = Clip(
         images=(torch.stack(images).clamp(0, 1) * 255).round().to(torch.uint8),
-        times=torch.arange(frames).double() / 3,
+        times=torch.arange(frames).double() * every,
         held_out=held_out,
         names=tuple(f"frame_{i:06d}" for i in range(frames)),
         depths=torch.stack([view.median_depth for view in views]) if with_depth else None,

@@ -13,7 +13,7 @@ from splatworld.reconstruct.depth import depth_gradients, depth_unit
 from splatworld.reconstruct.fit import fit
 from splatworld.reconstruct.seed import seed_splats
 from splatworld.reconstruct.views import View
-from splatworld.render.ops import RasterPass, rasterize
+from splatworld.render.ops import RasterPass, camera_rows, rasterize
 from splatworld.render.render import render
 from tests.reconstruct.clips import filmed, ring
 
@@ -74,7 +74,7 @@ def test_the_depth_gradient_is_that_of_the_loss(clip):
     given = target.depth * 1.1
     values = {name: getattr(splats, name).clone() for name in RasterPass.PARAMETERS}
     one = RasterPass(
-        values, torch.zeros(len(splats), dtype=torch.int32), pose.identity(1), target.camera_row, target.size,
+        values, torch.zeros(len(splats), dtype=torch.int32), pose.identity(1), camera_rows(camera), target.size,
         torch.zeros(3),
     )  # fmt: skip
     found = torch.zeros_like(splats.means)

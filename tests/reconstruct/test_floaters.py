@@ -44,7 +44,7 @@ def dots(points, opacity=0.9):
 
 def test_weights_are_the_share_of_each_splat_in_the_picture(clip, splats):
     target = View(clip, 1).at(1)
-    weights = blending_weights(splats, target)
+    weights = blending_weights(splats, target, clip.cameras[1])
     alpha = rasterize(splats, pose.identity(1), clip.cameras[1]).alpha
     assert float(weights.sum()) == pytest.approx(float(alpha.sum()), rel=1e-4)
     assert float(weights.min()) >= 0
