@@ -116,7 +116,7 @@ def from_reconstruction(reconstruction: pycolmap.Reconstruction, clip: Clip, *, 
     lost = [row for row in range(len(clip)) if clip.names[row] not in by_name]
     points, colors, tracks, errors, angles = _points(reconstruction, frame_of, cameras, points_need)
     return PosedClip(
-        clip=clip.select(torch.tensor(rows, dtype=torch.int64)),
+        clip=clip.select(torch.tensor(rows, dtype=torch.int64)) if lost else clip,
         cameras=cameras,
         points=points,
         colors=colors,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,13 +71,27 @@ def load_video(path: str | Path, config: CaptureConfig, *, progress: Progress | 
     video = open_video(path)
     motion = measure_motion(video, config, progress)
     choice = choose_keyframes(motion, config, name=str(path))
-    pictures = list(decode_chosen(path, choice.index.tolist(), config.working_side(), config.worker_threads))
     return Clip(
-        images=torch.from_numpy(np.stack(pictures)),
+        images=_gather(
+            decode_chosen(path, choice.index.tolist(), config.working_side(), config.worker_threads), len(choice.index)
+        ),
         times=torch.from_numpy(choice.time),
         held_out=torch.from_numpy(choice.held_out),
         names=tuple(f"frame_{index:06d}" for index in choice.index),
     )
+
+
+def _gather(pictures: Iterator[np.ndarray], count: int) -> torch.Tensor:
+    """[T, H, W, 3] of up to `count` pictures of one shape, written in place: hundreds of frames are held only once."""
+    images: torch.Tensor | None = None
+    done = 0
+    for picture in pictures:
+        if images is None:
+            images = torch.empty((count, *picture.shape), dtype=torch.uint8)
+        images[done] = torch.from_numpy(picture)
+        done += 1
+    assert images is not None, "a video of which frames were chosen has frames"
+    return images[:done]
 
 
 def load_images(folder: str | Path, config: CaptureConfig, *, progress: Progress | None = None) -> Clip:

@@ -88,14 +88,15 @@ def depth_error(world: World, posed: PosedClip, folder: Path, truth: dict[str, A
     """Median distance of rendered from true depth along +z over the pixels of the views whose depth is known, m.
 
     Args:
-        world: fitted to `posed`.
+        world: fitted to `posed`; its cameras take the views.
         posed: frames named `frame_NNNNNN`.
         folder: the sample's.
         truth: as read by `read_truth`.
         scale: metres a unit of the capture.
     """
     errors = []
-    for name, camera in zip(posed.clip.names, posed.cameras, strict=True):
+    for name in posed.clip.names:
+        camera = world.cameras[name]
         true = true_depth(folder, truth, name, camera.size)
         if true is None:
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from pathlib import Path
 
 import av
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from splatworld.capture.config import CaptureConfig
-from splatworld.capture.load import load_capture
+from splatworld.capture.load import load_capture, load_video
 from splatworld.capture.tonemap import HLG, PQ, is_hdr, to_srgb
 from splatworld.capture.video import decode, decode_chosen, open_video
 from splatworld.core.checks import FormatError, InputError
@@ -129,3 +130,15 @@ def test_other_files(tmp_path: Path) -> None:
     image.write_bytes(b"x")
     with pytest.raises(InputError, match="one image shows no depth"):
         load_capture(image, CaptureConfig())
+
+
+def test_frames_of_a_long_video_are_held_once(walk_video: Path) -> None:
+    """What a ten-minute video needs grows with its keyframes only, and those are not copied."""
+    video = open_video(walk_video)
+    assert video.count > 60
+    tracemalloc.start()
+    clip = load_video(walk_video, CaptureConfig())
+    frames = clip.images.nbytes
+    assert len(clip) >= 20
+    assert tracemalloc.get_traced_memory()[1] < 0.5 * frames  # numpy's; the clip itself is torch's
+    tracemalloc.stop()

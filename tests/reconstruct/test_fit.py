@@ -5,7 +5,7 @@ import torch
 
 from splatworld import native
 from splatworld.core.checks import InputError
-from splatworld.evaluate.reconstruction import fingerprint
+from splatworld.evaluate.robustness import fingerprint
 from splatworld.reconstruct.fit import FitConfig, fit
 from tests.reconstruct.clips import filmed
 

@@ -15,7 +15,7 @@ from splatworld import store
 from splatworld.capture.colmap import write_colmap
 from splatworld.cli import main as command
 from splatworld.core.checks import InputError
-from splatworld.evaluate.reconstruction import fingerprint
+from splatworld.evaluate.robustness import fingerprint
 from splatworld.files import lock_folder
 from splatworld.reconstruct.checkpoint import Checkpoint, read_tensors, write_tensors
 from splatworld.reconstruct.config import FitConfig
