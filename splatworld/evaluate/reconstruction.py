@@ -48,8 +48,7 @@ def run(*, quick: bool = False, long: bool = False, progress: Progress | None = 
     lines: list[Line] = []
     if quick:
         capture = CaptureConfig(max_side=480, sfm_max_side=800, max_features=2048)
-        sample, posed = _sample(say, capture, FitConfig(iterations=300, splats=20_000), "", None)
-        return Report("reconstruction", [*sample, *same_lines(posed, say)])
+        return Report("reconstruction", _sample(say, capture, FitConfig(iterations=300, splats=20_000), "", None)[0])
     data = Path(os.environ.get(DATA_VARIABLE, CHECKOUT.parent / "shared" / "data"))
     desk, fox = data / "desk_phone" / "video.mp4", data / "fox"
     lines += _real(say, desk, "desk_phone 364x674", CaptureConfig(), psnr=27.5, seconds=300, registered=95)
