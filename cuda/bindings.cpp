@@ -147,6 +147,26 @@ NB_MODULE(SPLATWORLD_MODULE(SPLATWORLD_LEVEL), m) {
         nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(),
         nb::arg().none(), nb::arg().none());
 
+  m.def("merge_tiles", [](Array<int32_t> tile_ids, Array<float> records, Array<int32_t> still_splat,
+                          Array<int64_t> still_start, Array<int32_t> moving_splat, Array<int64_t> moving_start,
+                          Array<int32_t> moving_index, Array<int64_t> start, Array<int32_t> pair_splat) {
+    nb::gil_scoped_release release;
+    int64_t moving = static_cast<int64_t>(moving_index.shape(0));
+    merge_tiles(static_cast<int64_t>(tile_ids.shape(0)), tile_ids.data(), as_records(records),
+                {still_splat.data(), still_start.data()}, {moving_splat.data(), moving_start.data()},
+                static_cast<int64_t>(records.shape(0)) - moving, moving_index.data(), start.data(), pair_splat.data());
+  });
+
+  m.def("rasterize_tiles", [](int width, int height, Array<int32_t> tile_ids, Array<float> records,
+                              Array<int32_t> pair_splat, Array<int64_t> tile_start, Array<float> background,
+                              Array<float> image, Array<float> transmittance, Array<float> depth,
+                              Array<float> median_depth, Array<int32_t> body_ids) {
+    nb::gil_scoped_release release;
+    rasterize_tiles(pixels(width, height), static_cast<int64_t>(tile_ids.shape(0)), tile_ids.data(),
+                    as_records(records), pair_splat.data(), tile_start.data(), background.data(),
+                    {image.data(), transmittance.data(), depth.data(), median_depth.data(), body_ids.data()});
+  });
+
   m.def("rasterize_backward",
         [](int width, int height, Array<float> records, Array<int32_t> pair_splat, Array<int32_t> pair_slot,
            Array<int64_t> tile_start, Array<float> image, Array<float> transmittance, Optional<float> depth,

@@ -79,6 +79,18 @@ int64_t place_pairs(int64_t seen, const int32_t* order, const int32_t* counts, i
 void list_tiles(int64_t seen, int64_t pairs, const int32_t* order, const int64_t* first_pair, const Record* records,
                 const View& view, int32_t* pair_tile, int32_t* pair_splat, int32_t* pair_slot, int64_t* tile_start);
 
+// merge.cpp
+struct TileLists {
+  const int32_t* pair_splat;  // [P]
+  const int64_t* tile_start;  // [tiles + 1]
+};
+// records: those of splats that stand still, then from first_moving on those of splats that move; moving lists count
+// from there. moving_index: index among all splats of each that moves. For each of `tiles` tile_ids, pair_splat from
+// start[entry] on: both lists in one, near to far.
+void merge_tiles(int64_t tiles, const int32_t* tile_ids, const Record* records, const TileLists& still,
+                 const TileLists& moving, int64_t first_moving, const int32_t* moving_index, const int64_t* start,
+                 int32_t* pair_splat);
+
 // rasterize.cpp
 // depth, median_depth and body_ids come together or are all null.
 struct Pictures {
@@ -90,6 +102,10 @@ struct Pictures {
 };
 void rasterize(const View& view, const Record* records, const int32_t* pair_splat, const int64_t* tile_start,
                const float background[3], const Pictures& out);
+// The same for some tiles only; tile_start [tiles + 1] has an entry for each of them. The rest of the pictures is kept.
+void rasterize_tiles(const View& view, int64_t tiles, const int32_t* tile_ids, const Record* records,
+                     const int32_t* pair_splat, const int64_t* tile_start, const float background[3],
+                     const Pictures& out);
 // Gradients of image, transmittance and depth sum (the last two may be null); fills pair_gradients [P] at pair_slot.
 void rasterize_backward(const View& view, const Record* records, const int32_t* pair_splat, const int32_t* pair_slot,
                         const int64_t* tile_start, const Pictures& pictures, const Pictures& gradients,

@@ -22,9 +22,11 @@ struct Lanes {
     return value;
   }
 
-  void add(float* base, int64_t stride, int64_t offset, IntV mask, FloatV value) const {
-    for (int i = 0; i < valid; ++i)
-      if (mask[i]) base[index(i) * stride + offset] += value[i];
+  void add(float* base, int64_t stride, IntV mask, const FloatV* values, int count) const {
+    for (int i = 0; i < valid; ++i) {
+      float* row = base + index(i) * stride;
+      for (int k = 0; mask[i] && k < count; ++k) row[k] += values[k][i];
+    }
   }
 };
 
@@ -39,9 +41,6 @@ SplatInput<FloatV> load(const SplatArrays& s, const Lanes& lanes) {
   in.quat = {lanes.gather(s.quats, 4, 0), lanes.gather(s.quats, 4, 1), lanes.gather(s.quats, 4, 2),
              lanes.gather(s.quats, 4, 3)};
   in.opacity_logit = lanes.gather(s.opacity_logits, 1, 0);
-  in.sh_count = s.sh_count;
-  for (int k = 0; k < s.sh_count; ++k)
-    for (int c = 0; c < 3; ++c) in.sh[k][c] = lanes.gather(s.sh, s.sh_stride * 3, k * 3 + c);
   in.frames = s.pairs;
   for (int pair = 0; pair < s.pairs; ++pair) {
     FloatV frame[7];
@@ -55,6 +54,12 @@ SplatInput<FloatV> load(const SplatArrays& s, const Lanes& lanes) {
   return in;
 }
 
+void load_harmonics(const SplatArrays& s, const Lanes& lanes, SplatInput<FloatV>& in) {
+  in.sh_count = s.sh_count;
+  for (int k = 0; k < s.sh_count; ++k)
+    for (int c = 0; c < 3; ++c) in.sh[k][c] = lanes.gather(s.sh, s.sh_stride * 3, k * 3 + c);
+}
+
 int32_t count_tiles(const Record& record, const View& view) {
   TileSpan rows = tile_rows(record, view);
   int32_t tiles = 0;
@@ -66,14 +71,18 @@ int32_t count_tiles(const Record& record, const View& view) {
 }
 
 void project_lanes(const SplatArrays& splats, const View& view, const Lanes& lanes, Record* records, int32_t* counts) {
-  auto projection = project_splat(load(splats, lanes), view.camera, view.width, view.height, view.antialias);
+  for (int i = 0; i < lanes.valid; ++i) counts[lanes.start + i] = 0;
+  auto in = load(splats, lanes);
+  auto projection = project_splat(in, view.camera, view.width, view.height, view.antialias);
+  if (!any(projection.visible)) return;
+  load_harmonics(splats, lanes, in);
+  shade_splat(in, projection);
   const Ellipse<FloatV>& e = projection.ellipse;
   FloatV p = SQRT_HALF_LOG2E * e.whiten[0], q = SQRT_HALF_LOG2E * e.whiten[1], r = SQRT_HALF_LOG2E * e.whiten[2];
   FloatV cut = vlog2(vmax(e.opacity * 255.0f, broadcast(1.0f))) + 1e-5f;
   for (int i = 0; i < lanes.valid; ++i) {
     int64_t n = lanes.start + i;
     Record& record = records[n];
-    counts[n] = 0;
     if (!projection.visible[i]) continue;
     record = {e.x[i], e.y[i], p[i], q[i], r[i], e.opacity[i], {e.color[0][i], e.color[1][i], e.color[2][i]},
               e.depth[i], cut[i], splats.body_ids[n]};
@@ -136,27 +145,26 @@ void project_backward(const SplatArrays& splats, const View& view, const int32_t
       FloatV s[PAIR_FLOATS];
       gather_pairs(lanes, counts, first_pair, pair_gradients, s);
       auto in = load(splats, lanes);
+      load_harmonics(splats, lanes, in);
       auto projection = project_splat(in, view.camera, view.width, view.height, view.antialias);
+      shade_splat(in, projection);
       constexpr float once = 1 / SQRT_HALF_LOG2E, twice = once * once;  // the records' u, v carry this factor
       EllipseGradient<FloatV> g{s[0],         once * s[1],  once * s[2],       twice * s[3], twice * s[4],
                                  twice * s[5], {s[6], s[7], s[8]}, s[9]};
       CameraGradient<FloatV> camera_gradient;
       auto out = project_splat_backward(in, projection, view.camera, view.height, view.antialias, g, camera_gradient);
       auto add3 = [&](float* base, Vec3<FloatV> v) {
-        lanes.add(base, 3, 0, seen, v.x);
-        lanes.add(base, 3, 1, seen, v.y);
-        lanes.add(base, 3, 2, seen, v.z);
+        const FloatV xyz[3] = {v.x, v.y, v.z};
+        lanes.add(base, 3, seen, xyz, 3);
       };
       if (gradients.means) add3(gradients.means, out.mean);
       if (gradients.log_scales) add3(gradients.log_scales, out.log_scale);
       if (gradients.quats) {
         const FloatV quat[4] = {out.quat.w, out.quat.x, out.quat.y, out.quat.z};
-        for (int k = 0; k < 4; ++k) lanes.add(gradients.quats, 4, k, seen, quat[k]);
+        lanes.add(gradients.quats, 4, seen, quat, 4);
       }
-      if (gradients.opacity_logits) lanes.add(gradients.opacity_logits, 1, 0, seen, out.opacity_logit);
-      if (gradients.sh)
-        for (int k = 0; k < splats.sh_count; ++k)
-          for (int c = 0; c < 3; ++c) lanes.add(gradients.sh, splats.sh_stride * 3, k * 3 + c, seen, out.sh[k][c]);
+      if (gradients.opacity_logits) lanes.add(gradients.opacity_logits, 1, seen, &out.opacity_logit, 1);
+      if (gradients.sh) lanes.add(gradients.sh, splats.sh_stride * 3, seen, out.sh[0], splats.sh_count * 3);
       if (camera_total) add_camera(lanes, seen, camera_gradient, camera_total);
       if (frame_pairs)
         for (int pair = 0; pair < splats.pairs; ++pair) {

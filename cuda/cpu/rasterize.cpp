@@ -224,6 +224,16 @@ void rasterize(const View& view, const Record* records, const int32_t* pair_spla
   });
 }
 
+void rasterize_tiles(const View& view, int64_t tiles, const int32_t* tile_ids, const Record* records,
+                     const int32_t* pair_splat, const int64_t* tile_start, const float background[3],
+                     const Pictures& out) {
+  auto blend = out.depth ? blend_tile<true> : blend_tile<false>;
+  parallel_for(static_cast<long>(tiles), [&](long entry) {
+    blend(view, TileBox(view, tile_ids[entry]), records, pair_splat + tile_start[entry],
+          tile_start[entry + 1] - tile_start[entry], background, out);
+  });
+}
+
 void rasterize_backward(const View& view, const Record* records, const int32_t* pair_splat, const int32_t* pair_slot,
                         const int64_t* tile_start, const Pictures& pictures, const Pictures& gradients,
                         PairGradient* pair_gradients) {

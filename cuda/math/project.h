@@ -212,20 +212,7 @@ SW_HD Projection<F> project_splat(const SplatInput<F>& in, const Camera& camera,
     dilated_yy = dilated_yy + my * my;
   }
 
-  // Colour as seen along the view ray, in the splat's rest frame.
-  F length2 = dot(offset, offset);
-  out.ray_inverse_length = one / vsqrt(vmax(length2, F{} + 1e-24f));
-  out.ray = out.ray_inverse_length * offset;
-  out.direction = rotate(conjugate(out.blend), out.ray);
-  sh_basis(out.direction, in.sh_count, out.basis);
   Ellipse<F>& e = out.ellipse;
-  for (int c = 0; c < 3; ++c) {
-    F value = F{} + 0.5f;
-    for (int k = 0; k < in.sh_count; ++k) value = value + out.basis[k] * in.sh[k][c];
-    out.raw_color[c] = value;
-    e.color[c] = vmax(value, F{});
-  }
-
   out.opacity = one / (one + vexp(-in.opacity_logit));
   // What is smeared covers more and so hides less.
   out.spread = antialias ? vsqrt(out.det_before / out.det) : blurs ? vsqrt(out.det_still / out.det) : one;
@@ -238,13 +225,32 @@ SW_HD Projection<F> project_splat(const SplatInput<F>& in, const Camera& camera,
   e.depth = local.z;
 
   // Written so that NaN fails every test.
-  F finite_sum = e.x + e.y + e.whiten[0] + e.whiten[1] + e.whiten[2] + e.depth + xx + yy + out.raw_color[0] +
-                 out.raw_color[1] + out.raw_color[2] + in.opacity_logit + in.log_scale.x + in.log_scale.y +
-                 in.log_scale.z + out.rotation.w + out.rotation.x + out.rotation.y + out.rotation.z;
+  F finite_sum = e.x + e.y + e.whiten[0] + e.whiten[1] + e.whiten[2] + e.depth + xx + yy + in.opacity_logit +
+                 in.log_scale.x + in.log_scale.y + in.log_scale.z + out.rotation.w + out.rotation.x + out.rotation.y +
+                 out.rotation.z;
   out.visible = (local.z >= F{} + NEAR_PLANE) & (out.det > F{}) & (e.whiten[0] > F{}) & (e.whiten[2] > F{}) &
                 (quat_norm2 > F{} + 1e-24f) & (blend_norm2 > F{} + 1e-24f) & (e.opacity >= F{} + ALPHA_MIN) &
                 is_finite(finite_sum);
   return out;
+}
+
+// The colour of a projected splat, as seen along the view ray in its rest frame. On its own because most splats of a
+// world are out of view, and their harmonics, most of what they hold, need not even be read.
+template <class F>
+SW_HD void shade_splat(const SplatInput<F>& in, Projection<F>& out) {
+  const F one = F{} + 1.0f;
+  F length2 = dot(out.offset, out.offset);
+  out.ray_inverse_length = one / vsqrt(vmax(length2, F{} + 1e-24f));
+  out.ray = out.ray_inverse_length * out.offset;
+  out.direction = rotate(conjugate(out.blend), out.ray);
+  sh_basis(out.direction, in.sh_count, out.basis);
+  for (int c = 0; c < 3; ++c) {
+    F value = F{} + 0.5f;
+    for (int k = 0; k < in.sh_count; ++k) value = value + out.basis[k] * in.sh[k][c];
+    out.raw_color[c] = value;
+    out.ellipse.color[c] = vmax(value, F{});
+  }
+  out.visible = out.visible & is_finite(out.raw_color[0] + out.raw_color[1] + out.raw_color[2]);
 }
 
 // The gradients of one splat and of the camera, from those of its ellipse.

@@ -109,7 +109,7 @@ SW_HD float sum(FloatV a) {
 // flush, to 0 or to 2^-126.
 SW_HD FloatV vexp2_unchecked(FloatV a) {
 #if defined(__AVX512F__)
-  FloatV whole = (FloatV)_mm512_roundscale_ps((__m512)a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  FloatV whole = (FloatV)_mm512_maskz_roundscale_ps(0xffff, (__m512)a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 #else
   a = select(a > broadcast(-126.0f), a, broadcast(-126.0f));
   const float shift = 12582912.0f;  // 1.5 * 2^23: adding it leaves the rounded integer in the low bits
@@ -123,7 +123,7 @@ SW_HD FloatV vexp2_unchecked(FloatV a) {
   result = result * part + 6.931469670638644e-01f;
   result = result * part + 1.000000071654655e+00f;
 #if defined(__AVX512F__)
-  return (FloatV)_mm512_scalef_ps((__m512)result, (__m512)whole);
+  return (FloatV)_mm512_maskz_scalef_ps(0xffff, (__m512)result, (__m512)whole);
 #else
   return (FloatV)((IntV)result + ((IntV)shifted << 23));  // the shift's own bits fall off at the top
 #endif

@@ -81,7 +81,7 @@ def random_scene(seed: int, *, count: int = 300) -> Scene:
     return Scene(
         splats=splats,
         frames=frames,
-        camera=camera if views == batch else _first(camera),
+        camera=camera if views == batch else first(camera),
         skin=_random_skin(draw, count, 1 + seed % MAX_WEIGHTS) if seed % 2 else None,
         background=draw.uniform(0.0, 1.0, 3),
         antialias=seed % 4 == 3,
@@ -192,6 +192,6 @@ def _random_skin(draw: _Draw, count: int, pairs: int) -> Skin:
     return Skin(draw.integers(BODIES, count, pairs), weights / weights.sum(dim=-1, keepdim=True))
 
 
-def _first(camera: Camera) -> Camera:
+def first(camera: Camera) -> Camera:
     rows = ("focal", "center", "world_from_camera", "motion", "shutter")
     return replace(camera, **{name: v[0] for name in rows if (v := getattr(camera, name)) is not None})

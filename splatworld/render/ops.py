@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from splatworld import native
 from splatworld.core import pose
 from splatworld.core.camera import Camera
 from splatworld.core.checks import InputError, ShapeError, check_shape
 from splatworld.core.splats import Splats
 from splatworld.core.world import Skin
+from splatworld.render.passes import PICTURES, RasterPass, Settings, draw
 from splatworld.render.rendering import Rendering
+from splatworld.render.states import draw_states
 
 MAX_PIXELS = 1 << 28
 """Largest picture that is attempted."""
-
-SPLATS_A_CHUNK = 1024
-"""Splats a task of the projection; must match the kernels."""
-
 
 def rasterize(
     splats: Splats,
@@ -69,10 +63,16 @@ def rasterize(
     flat_cameras = rows.float().expand(*batch, -1).reshape(-1, rows.shape[-1]).contiguous()
     if background is None:
         background = torch.zeros(3)
-    image, transmittance, depth_sum, median, ids = _Rasterize.apply(
-        splats.means, splats.log_scales, splats.quats, splats.opacity_logits, splats.sh, flat_frames, flat_cameras,
-        background, _Settings(splats.body_ids.int().contiguous(), skin, camera.size, count, antialias),
-    )  # fmt: skip
+    settings = Settings(splats.body_ids.int().contiguous(), skin, camera.size, count, antialias)
+    parameters = {name: getattr(splats, name) for name in RasterPass.PARAMETERS}
+    floats = (*parameters.values(), flat_frames, flat_cameras, background)
+    if torch.is_grad_enabled() and any(value.requires_grad for value in floats):
+        pictures = _Rasterize.apply(*floats, settings)
+    else:
+        parameters = {name: value.detach().float().contiguous() for name, value in parameters.items()}
+        floor = background.detach().float().contiguous()
+        pictures = draw_states(parameters, flat_frames.detach(), flat_cameras.detach(), floor, settings)
+    image, transmittance, depth_sum, median, ids = pictures
     alpha = 1 - transmittance
     seen = alpha > 0
     depth = torch.where(seen, depth_sum / torch.where(seen, alpha, torch.ones_like(alpha)), torch.zeros_like(alpha))
@@ -112,140 +112,6 @@ def _check_indices(splats: Splats, frames: Tensor, skin: Skin | None) -> None:
         )
 
 
-class RasterPass:
-    """One view's way through the kernels, kept for the backward pass. `rasterize` is its autograd form.
-
-    Attributes:
-        image: [H, W, 3] over the background.
-        transmittance: [H, W] what of the background is seen.
-        depth_sum: [H, W] sum of weight * depth; this and the next two are None where `color_only`.
-        median_depth: [H, W] m.
-        body_ids: [H, W] int32.
-        counts: [N] int32 tiles that each splat touches; 0: not seen.
-        pairs: (tile, splat) pairs.
-    """
-
-    PARAMETERS = ("means", "log_scales", "quats", "opacity_logits", "sh")
-
-    def __init__(
-        self,
-        parameters: dict[str, Tensor],
-        body_ids: Tensor,
-        frames: Tensor,
-        camera_row: Tensor,
-        size: tuple[int, int],
-        background: Tensor,
-        *,
-        skin: Skin | None = None,
-        sh_count: int | None = None,
-        antialias: bool = False,
-        color_only: bool = False,
-    ) -> None:
-        """Project, sort and blend.
-
-        Args:
-            parameters: float32 contiguous tensors without gradient, by the names in PARAMETERS.
-            body_ids: [N] int32.
-            frames: [F, 7] float32.
-            camera_row: [24] float32, a row of `camera_rows`.
-            size: (width, height) px.
-            background: [3] float32.
-            skin: as in `rasterize`.
-            sh_count: harmonics to use, 1, 4, 9 or 16; all that are stored by default.
-            antialias: as in `rasterize`.
-            color_only: make no pictures of depth and bodies.
-
-        Raises:
-            InputError: more (tile, splat) pairs than can be counted.
-        """
-        self._kernels = kernels = native.load()
-        self._width, self._height = size
-        self._skin_pairs = 1 if skin is None else skin.indices.shape[1]
-        count = len(body_ids)
-        self._inputs = (
-            *(parameters[name] for name in self.PARAMETERS),
-            parameters["sh"].shape[1] if sh_count is None else sh_count,
-            body_ids,
-            frames,
-            None if skin is None else skin.indices.to(torch.int32).contiguous(),
-            None if skin is None else skin.weights.detach().float().contiguous(),
-            camera_row,
-            *size,
-            antialias,
-        )
-        self._records = torch.empty(count, kernels.RECORD_FLOATS)
-        self.counts = torch.empty(count, dtype=torch.int32)
-        kernels.project(*self._inputs, self._records, self.counts)
-        order = torch.empty(count, dtype=torch.int32)
-        seen = kernels.sort_by_depth(self._records, self.counts, order, torch.empty(2 * count, dtype=torch.int32))
-        self._first_pair = torch.empty(count, dtype=torch.int64)
-        self.pairs = kernels.place_pairs(seen, order, self.counts, self._first_pair)
-        if self.pairs >= 2**31:
-            raise InputError(
-                f"rasterize: {self.pairs} (tile, splat) pairs do not fit; render a smaller picture or fewer splats."
-            )
-        tiles = -(-self._width // kernels.TILE) * -(-self._height // kernels.TILE)
-        self._pair_splat = torch.empty(self.pairs, dtype=torch.int32)
-        self._pair_slot = torch.empty(self.pairs, dtype=torch.int32)
-        self._tile_start = torch.empty(tiles + 1, dtype=torch.int64)
-        kernels.list_tiles(
-            seen, self.pairs, order, self._first_pair, self._records, self._width, self._height,
-            torch.empty(self.pairs, dtype=torch.int32), self._pair_splat, self._pair_slot, self._tile_start,
-        )  # fmt: skip
-        shape = (self._height, self._width)
-        self.image, self.transmittance = torch.empty(*shape, 3), torch.empty(shape)
-        self.depth_sum = None if color_only else torch.empty(shape)
-        self.median_depth = None if color_only else torch.empty(shape)
-        self.body_ids = None if color_only else torch.empty(shape, dtype=torch.int32)
-        kernels.rasterize(
-            self._width, self._height, self._records, self._pair_splat, self._tile_start, background,
-            self.image, self.transmittance, self.depth_sum, self.median_depth, self.body_ids,
-        )  # fmt: skip
-
-    def backward(
-        self,
-        gradients: Mapping[str, Tensor | None],
-        image: Tensor,
-        transmittance: Tensor | None = None,
-        depth_sum: Tensor | None = None,
-    ) -> None:
-        """Add this view's gradients to `gradients`.
-
-        Args:
-            gradients: float32 tensors shaped like PARAMETERS, and float64 `frames` [F, 7] and `camera` [24]; what is
-                missing or None is not computed.
-            image: [H, W, 3] gradient of the image.
-            transmittance: [H, W] gradient of the transmittance; None: zero.
-            depth_sum: [H, W] gradient of the depth sum; None: zero.
-        """
-        kernels = self._kernels
-        pair_gradients = torch.empty(self.pairs, kernels.PAIR_FLOATS)
-        kernels.rasterize_backward(
-            self._width, self._height, self._records, self._pair_splat, self._pair_slot, self._tile_start,
-            self.image, self.transmittance, self.depth_sum,
-            *(None if g is None else g.contiguous() for g in (image, transmittance, depth_sum)), pair_gradients,
-        )  # fmt: skip
-        count = len(self.counts)
-        frames, camera = gradients.get("frames"), gradients.get("camera")
-        kernels.project_backward(
-            *self._inputs, self.counts, self._first_pair, pair_gradients,
-            None if camera is None else torch.empty(-(-count // SPLATS_A_CHUNK), kernels.CAMERA_FLOATS).double(),
-            None if frames is None else torch.empty(count, self._skin_pairs, 7),
-            *(gradients.get(name) for name in self.PARAMETERS), frames, camera,
-        )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Settings:
-    """What the passes of one batch share."""
-
-    body_ids: Tensor
-    skin: Skin | None
-    size: tuple[int, int]
-    sh_count: int
-    antialias: bool
-
-
 class _Rasterize(torch.autograd.Function):
     @staticmethod
     def forward(ctx, means, log_scales, quats, opacity_logits, sh, frames, cameras, background, settings):
@@ -253,18 +119,12 @@ class _Rasterize(torch.autograd.Function):
         parameters = {name: value.detach().float().contiguous() for name, value in given.items()}
         floor = background.detach().float().contiguous()
         passes = [
-            RasterPass(
-                parameters, settings.body_ids, table.detach(), row.detach(), settings.size, floor,
-                skin=settings.skin, sh_count=settings.sh_count, antialias=settings.antialias,
-            )
+            draw(parameters, table.detach(), row.detach(), floor, settings)
             for table, row in zip(frames, cameras, strict=True)
-        ]  # fmt: skip
+        ]
         ctx.passes, ctx.tables, ctx.rows, ctx.background_type = passes, frames.shape, cameras.shape, background.dtype
         ctx.like = {name: (value.shape, value.dtype) for name, value in given.items()}
-        pictures = [
-            torch.stack([getattr(p, name) for p in passes])
-            for name in ("image", "transmittance", "depth_sum", "median_depth", "body_ids")
-        ]
+        pictures = [torch.stack([getattr(p, name) for p in passes]) for name in PICTURES]
         ctx.mark_non_differentiable(*pictures[3:])
         return tuple(pictures)
 
