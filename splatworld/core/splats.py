@@ -114,5 +114,23 @@ def from_points(points: Tensor, colors: Tensor, *, scale: Tensor, opacity: float
     )
 
 
+def morton_order(means: Tensor) -> Tensor:
+    """Indices [N] that bring points [N, 3] into Morton (Z) order, so that neighbours in space are neighbours in memory.
+
+    1,024 cells an axis between the 1st and 99th percentile; ties keep their order. Morton, "A computer oriented
+    geodetic data base" (1966).
+    """
+    if len(means) == 0:
+        return torch.zeros(0, dtype=torch.int64, device=means.device)
+    ordered = means.sort(dim=0).values
+    low, high = ordered[len(means) // 100], ordered[-1 - len(means) // 100]
+    cells = ((means - low) / (high - low).clamp(min=1e-12) * 1023).clamp(0, 1023).long()
+    code = torch.zeros(len(means), dtype=torch.int64, device=means.device)
+    for bit in range(10):
+        for axis in range(3):
+            code |= ((cells[:, axis] >> bit) & 1) << (3 * bit + axis)
+    return code.argsort(stable=True)
+
+
 SH_CONSTANT = 0.28209479177387814
 """Value of the constant spherical harmonic, 1 / (2 sqrt(pi))."""

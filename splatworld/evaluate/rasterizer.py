@@ -6,12 +6,12 @@ import statistics
 from collections.abc import Callable
 from pathlib import Path
 
-from splatworld.evaluate import benchmark, growth, parity, scenes
+from splatworld.evaluate import benchmark, growth, parity, scenes, states
 from splatworld.evaluate.report import Line, Report, line
 from splatworld.render import ops
 
 SCENES = 30
-QUICK_SCENES = 6
+QUICK_SCENES = 12
 LONG_SCENES = 300
 GROWTH = Path("out/eval/rasterizer-growth.json")
 """Where the long form puts the figures of growth, and beside them their plot."""
@@ -28,6 +28,8 @@ def run(*, quick: bool = False, long: bool = False, progress: Callable[[str], No
     say = progress or (lambda _: None)
     lines = parity_lines(LONG_SCENES if long else QUICK_SCENES if quick else SCENES, say)
     lines += benchmark.lines(rounds=3 if quick else 9, quick=quick, say=say)
+    for room in benchmark.ROOMS[:1] if quick else benchmark.ROOMS:
+        lines += states.lines(room.count, room.size, rounds=3 if quick else 9, judged=not quick)
     form = "quick" if quick else "long" if long else "default"
     lines += growth.lines(growth.AXES[form], judged=not quick, say=say, output=GROWTH if long else None)
     return Report(suite="rasterizer", lines=lines, threads=benchmark.THREADS)

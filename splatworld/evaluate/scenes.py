@@ -9,7 +9,7 @@ from torch import Tensor
 
 from splatworld.core import pose
 from splatworld.core.camera import Camera
-from splatworld.core.splats import Splats
+from splatworld.core.splats import Splats, morton_order
 from splatworld.core.world import MAX_WEIGHTS, Skin
 
 SIZES = ((96, 64), (64, 96), (80, 48), (50, 77), (33, 17))
@@ -126,6 +126,7 @@ def room(count: int, size: tuple[int, int], *, seed: int = 0, overlap: float = 2
         body_ids=box.int(),
         provenance=torch.zeros(count, dtype=torch.uint8),
     )
+    splats = splats.select(morton_order(splats.means))  # as fitted worlds are stored
     eye, target = torch.tensor([-1.8, -1.3, 1.9]), torch.tensor([0.6, 0.5, 0.5])
     camera = Camera(
         focal=torch.full((2,), 0.8 * max(size)),

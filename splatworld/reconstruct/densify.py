@@ -50,6 +50,7 @@ def grow(parameters: Parameters, count: int, config: FitConfig, step: int) -> No
     _share_opacity(parameters, source)
     parameters.append_rows(source)
     parameters.forget(source)
+    parameters.sort()
 
 
 def wander(parameters: Parameters, rate: float, config: FitConfig, step: int) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from splatworld import native
-from splatworld.core.splats import Provenance, Splats
+from splatworld.core.splats import Provenance, Splats, morton_order
 from splatworld.reconstruct.config import FitConfig
 from splatworld.render.ops import RasterPass
 
@@ -69,6 +69,13 @@ class Parameters:
         for moments in (self._first, self._second):
             for name, value in moments.items():
                 moments[name] = torch.cat([value, torch.zeros_like(value[source])])
+
+    def sort(self) -> None:
+        """Put the splats in Morton order: kernels then read and skip them in runs."""
+        order = morton_order(self.values["means"])
+        for rows in (self.values, self._first, self._second):
+            for name, value in rows.items():
+                rows[name] = value[order]
 
     def state(self) -> dict[str, Tensor]:
         """All that a later step depends on."""

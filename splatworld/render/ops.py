@@ -17,6 +17,7 @@ from splatworld.render.states import draw_states
 MAX_PIXELS = 1 << 28
 """Largest picture that is attempted."""
 
+
 def rasterize(
     splats: Splats,
     frames: Tensor,

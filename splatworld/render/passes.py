@@ -120,7 +120,9 @@ class RasterPass:
         self._width, self._height = size
         self._skin_pairs = 1 if skin is None else skin.indices.shape[1]
         count = len(body_ids)
-        settings = Settings(body_ids, skin, size, parameters["sh"].shape[1] if sh_count is None else sh_count, antialias)
+        settings = Settings(
+            body_ids, skin, size, parameters["sh"].shape[1] if sh_count is None else sh_count, antialias
+        )
         self._inputs = kernel_inputs(parameters, frames, camera_row, settings)
         self.records = torch.empty(count, kernels.RECORD_FLOATS)
         self.counts = torch.empty(count, dtype=torch.int32)

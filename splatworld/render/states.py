@@ -9,7 +9,7 @@ from torch import Tensor
 
 from splatworld import native
 from splatworld.core.world import Skin
-from splatworld.render.passes import PICTURES, RasterPass, Settings, draw, kernel_inputs, list_pairs
+from splatworld.render.passes import PICTURES, Settings, draw, kernel_inputs, list_pairs
 
 MOST_MOVING = 0.5
 """Share of the splats that move above which states are drawn one by one."""
