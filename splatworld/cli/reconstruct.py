@@ -20,7 +20,7 @@ class Settings:
     """How a capture becomes a world; what is not given keeps the value of the preset."""
 
     preset: Literal["fast", "default", "high"] = "default"
-    """Time against quality: fast takes about a third of the default's time, high several times as long."""
+    """Time against quality: fewer and smaller frames, splats and steps, or more of them."""
     seed: int = 0
     """Seed of every random choice."""
     deterministic: bool = False
