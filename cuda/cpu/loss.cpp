@@ -13,7 +13,7 @@ namespace {
 
 constexpr int RADIUS = 5, TAPS = 2 * RADIUS + 1;
 constexpr float C1 = 0.01f * 0.01f, C2 = 0.03f * 0.03f;
-constexpr int ROWS_A_TASK = 8;
+constexpr int ROWS = 8;  // a task
 
 struct Window {
   float tap[TAPS];
@@ -25,23 +25,29 @@ struct Window {
 };
 const Window WINDOW;
 
-// out[x] = sum over k of tap[k] * in[x + k * step].
-void weigh(const float* in, int64_t step, const float* tap, int taps, int width, float* out) {
+struct Line {
+  FloatV x;  // 0, 1, ...
+  Line() {
+    for (int i = 0; i < LANES; ++i) x[i] = static_cast<float>(i);
+  }
+};
+const FloatV LINE = Line().x;
+
+FloatV load(const float* row, int count) {
+  FloatV value{};
+  std::memcpy(&value, row, count * sizeof(float));
+  return value;
+}
+
+void store(FloatV value, float* row, int count) { std::memcpy(row, &value, count * sizeof(float)); }
+
+// Calls use(x, count) for every LANES pixels of a row; the last may be fewer. Written out where a sum runs along, which
+// compilers must not reorder and so leave one number at a time.
+template <class Use>
+void for_lanes(int width, Use&& use) {
   int x = 0;
-  for (; x + LANES <= width; x += LANES) {
-    FloatV total{};
-    for (int k = 0; k < taps; ++k) {
-      FloatV value;
-      std::memcpy(&value, in + x + k * step, sizeof value);
-      total = total + tap[k] * value;
-    }
-    std::memcpy(out + x, &total, sizeof total);
-  }
-  for (; x < width; ++x) {
-    float total = 0;
-    for (int k = 0; k < taps; ++k) total += tap[k] * in[x + k * step];
-    out[x] = total;
-  }
+  for (; x + LANES <= width; x += LANES) use(x, LANES);
+  if (x < width) use(x, width - x);
 }
 
 // One channel of one image while its loss is computed.
@@ -54,25 +60,46 @@ struct Channel {
 
   float* row(int plane, int y) const { return planes + (static_cast<int64_t>(plane) * height + y) * width; }
 
-  // Masked pixels read 0 in both, so that they look alike and pass nothing on.
-  void load(int y, float* x_row, float* y_row) const {
-    int64_t start = static_cast<int64_t>(y) * width;
-    for (int x = 0; x < width; ++x) {
-      bool used = !mask || mask[start + x];
-      x_row[x] = used ? image[3 * (start + x) + channel] : 0.0f;
-      y_row[x] = used ? target[3 * (start + x) + channel] * (1.0f / 255.0f) : 0.0f;
-    }
+  // 1 where the mask, if any, lets a pixel count.
+  FloatV used(int y, int x, int count) const {
+    FloatV value = broadcast(1.0f);
+    for (int i = 0; mask && i < count; ++i) value[i] = mask[static_cast<int64_t>(y) * width + x + i] ? 1.0f : 0.0f;
+    return value;
   }
 
-  void blur_columns(int plane, int y, float* out) const {
-    int first = std::max(y - RADIUS, 0), last = std::min(y + RADIUS, height - 1);
-    const float* tap = WINDOW.tap + (first - y + RADIUS);
-    weigh(row(plane, first), width, tap, last - first + 1, width, out);
+  // Masked pixels read 0 in both, so that they look alike and pass nothing on.
+  void read(int y, float* x_row, float* y_row) const {
+    const int64_t start = static_cast<int64_t>(y) * width;
+    for (int x = 0; x < width; ++x) x_row[x] = image[3 * (start + x) + channel];
+    for (int x = 0; x < width; ++x) y_row[x] = target[3 * (start + x) + channel] * (1.0f / 255.0f);
+    for (int x = 0; mask && x < width; ++x)
+      if (!mask[start + x]) x_row[x] = y_row[x] = 0.0f;
+  }
+
+  // Column sums of LANES pixels from x for ROWS rows from y on, each row of the plane read once.
+  void blur_columns(int plane, int y, int x, int count, FloatV out[ROWS]) const {
+    FloatV total[ROWS] = {};
+#pragma GCC unroll 32
+    for (int j = 0; j < ROWS + 2 * RADIUS; ++j) {
+      int from = y - RADIUS + j;
+      if (from < 0 || from >= height) continue;
+      FloatV value = load(row(plane, from) + x, count);
+#pragma GCC unroll 32
+      for (int i = 0; i < ROWS; ++i)
+        if (i <= j && j - i < TAPS) total[i] = total[i] + WINDOW.tap[j - i] * value;
+    }
+    for (int i = 0; i < ROWS; ++i) out[i] = total[i];
   }
 };
 
 // padded holds RADIUS zeros before and after its `width` numbers.
-void blur_row(const float* padded, int width, float* out) { weigh(padded, 1, WINDOW.tap, TAPS, width, out); }
+void blur_row(const float* padded, int width, float* out) {
+  for_lanes(width, [&](int x, int count) {
+    FloatV total{};
+    for (int k = 0; k < TAPS; ++k) total = total + WINDOW.tap[k] * load(padded + x + k, count);
+    store(total, out + x, count);
+  });
+}
 
 // Row buffers of one task; the only memory the kernels take, a few rows on the thread that runs the task.
 struct Rows {
@@ -85,7 +112,7 @@ struct Rows {
 
 void blur_moments(const Channel& c, int y) {
   Rows rows(c.width, 5);
-  c.load(y, rows[0], rows[1]);
+  c.read(y, rows[0], rows[1]);
   for (int x = 0; x < c.width; ++x) {
     float a = rows[0][x], b = rows[1][x];
     rows[2][x] = a * a;
@@ -95,42 +122,57 @@ void blur_moments(const Channel& c, int y) {
   for (int i = 0; i < 5; ++i) blur_row(rows.padded(i), c.width, c.row(i, y));
 }
 
-// SSIM of a row, and the row-blurred derivatives of its sum by the blurred x, xx and xy.
-double ssim_row(const Channel& c, int y) {
-  Rows moments(c.width, 5), derivatives(c.width, 3);
-  for (int i = 0; i < 5; ++i) c.blur_columns(i, y, moments[i]);
-  double total = 0;
-  for (int x = 0; x < c.width; ++x) {
-    float mx = moments[0][x], my = moments[1][x];
-    float vx = moments[2][x] - mx * mx, vy = moments[3][x] - my * my, vxy = moments[4][x] - mx * my;
-    float a = 2 * mx * my + C1, b = 2 * vxy + C2, ca = mx * mx + my * my + C1, cb = vx + vy + C2;
-    float inverse = 1.0f / (ca * cb), ssim = a * b * inverse;
-    float by_vx = -ssim / cb, by_vxy = 2 * a * inverse;
-    float used = !c.mask || c.mask[static_cast<int64_t>(y) * c.width + x] ? 1.0f : 0.0f;
-    derivatives[0][x] = used * (2 * my * b * inverse - 2 * mx * ssim / ca - 2 * mx * by_vx - my * by_vxy);
-    derivatives[1][x] = used * by_vx;
-    derivatives[2][x] = used * by_vxy;
-    total += used * ssim;
+// SSIM of some rows, and the row-blurred derivatives of its sum by the blurred x, xx and xy.
+void ssim_rows(const Channel& c, int first, int last, double* sums) {
+  Rows derivatives(c.width, 3 * ROWS);
+  FloatV total[ROWS] = {};
+  for_lanes(c.width, [&](int x, int count) {
+    FloatV moments[5][ROWS];
+    for (int i = 0; i < 5; ++i) c.blur_columns(i, first, x, count, moments[i]);
+    for (int y = first; y < last; ++y) {
+      const int i = y - first;
+      FloatV mx = moments[0][i], my = moments[1][i];
+      FloatV vx = moments[2][i] - mx * mx, vy = moments[3][i] - my * my, vxy = moments[4][i] - mx * my;
+      FloatV a = 2.0f * mx * my + C1, b = 2.0f * vxy + C2, ca = mx * mx + my * my + C1, cb = vx + vy + C2;
+      FloatV inverse = 1.0f / (ca * cb), ssim = a * b * inverse;
+      FloatV by_vx = -(ssim * ca * inverse), by_vxy = 2.0f * a * inverse;
+      FloatV by_mean = 2.0f * (my * b * inverse - mx * (ssim * cb * inverse + by_vx)) - my * by_vxy;
+      FloatV used = c.used(y, x, count);
+      store(used * by_mean, derivatives[3 * i] + x, count);
+      store(used * by_vx, derivatives[3 * i + 1] + x, count);
+      store(used * by_vxy, derivatives[3 * i + 2] + x, count);
+      FloatV real = select(LINE < broadcast(static_cast<float>(count)), used, FloatV{});
+      total[i] = total[i] + real * ssim;
+    }
+  });
+  for (int y = first; y < last; ++y) {
+    for (int i = 0; i < 3; ++i) blur_row(derivatives.padded(3 * (y - first) + i), c.width, c.row(5 + i, y));
+    sums[2 * y + 1] += sum(total[y - first]);
   }
-  for (int i = 0; i < 3; ++i) blur_row(derivatives.padded(i), c.width, c.row(5 + i, y));
-  return total;
 }
 
-double gradient_row(const Channel& c, int y, float l1_scale, float ssim_scale, float* gradient) {
-  Rows rows(c.width, 5);
-  c.load(y, rows[0], rows[1]);
-  for (int i = 0; i < 3; ++i) c.blur_columns(5 + i, y, rows[2 + i]);
-  double l1 = 0;
-  int64_t start = static_cast<int64_t>(y) * c.width;
-  for (int x = 0; x < c.width; ++x) {
-    float difference = rows[0][x] - rows[1][x];
-    l1 += std::fabs(difference);
-    float sign = static_cast<float>((difference > 0) - (difference < 0));
-    float by_ssim = rows[2][x] + 2 * rows[0][x] * rows[3][x] + rows[1][x] * rows[4][x];
-    bool used = !c.mask || c.mask[start + x];
-    gradient[3 * (start + x) + c.channel] = used ? l1_scale * sign - ssim_scale * by_ssim : 0.0f;
-  }
-  return l1;
+void gradient_rows(const Channel& c, int first, int last, float l1_scale, float ssim_scale, float* gradient,
+                   double* sums) {
+  Rows rows(c.width, 2 * ROWS);
+  for (int y = first; y < last; ++y) c.read(y, rows[2 * (y - first)], rows[2 * (y - first) + 1]);
+  FloatV l1[ROWS] = {};
+  for_lanes(c.width, [&](int x, int count) {
+    FloatV derivatives[3][ROWS];
+    for (int i = 0; i < 3; ++i) c.blur_columns(5 + i, first, x, count, derivatives[i]);
+    for (int y = first; y < last; ++y) {
+      const int i = y - first;
+      FloatV image = load(rows[2 * i] + x, count), target = load(rows[2 * i + 1] + x, count);
+      FloatV difference = image - target;
+      IntV more = difference > FloatV{}, less = difference < FloatV{};
+      l1[i] = l1[i] + select(less, -difference, difference);
+      FloatV sign = select(more, broadcast(1.0f), select(less, broadcast(-1.0f), FloatV{}));
+      FloatV by_ssim = derivatives[0][i] + 2.0f * image * derivatives[1][i] + target * derivatives[2][i];
+      FloatV value = c.used(y, x, count) * (l1_scale * sign - ssim_scale * by_ssim);
+      float* out = gradient + 3 * (static_cast<int64_t>(y) * c.width + x) + c.channel;
+      for (int lane = 0; lane < count; ++lane) out[3 * lane] = value[lane];
+    }
+  });
+  for (int y = first; y < last; ++y) sums[2 * y] += sum(l1[y - first]);
 }
 
 }  // namespace
@@ -141,19 +183,19 @@ Loss l1_ssim(const float* image, const uint8_t* target, const uint8_t* mask, int
   if (mask) used = pixels - std::count(mask, mask + pixels, uint8_t{0});
   const double share = used ? 1.0 / (3.0 * used) : 0.0;
   auto for_rows = [&](auto&& task) {
-    parallel_for((height + ROWS_A_TASK - 1) / ROWS_A_TASK, [&](long block) {
-      int end = std::min<int>(height, (block + 1) * ROWS_A_TASK);
-      for (int y = block * ROWS_A_TASK; y < end; ++y) task(y);
-    });
+    parallel_for((height + ROWS - 1) / ROWS,
+                 [&](long block) { task(block * ROWS, std::min<int>(height, (block + 1) * ROWS)); });
   };
   std::fill(row_sums, row_sums + 2 * height, 0.0);
   for (int channel = 0; channel < 3; ++channel) {
     Channel c{image, target, mask, width, height, channel, planes};
-    for_rows([&](int y) { blur_moments(c, y); });
-    for_rows([&](int y) { row_sums[2 * y + 1] += ssim_row(c, y); });
-    for_rows([&](int y) {
-      row_sums[2 * y] += gradient_row(c, y, static_cast<float>((1 - ssim_weight) * share),
-                                      static_cast<float>(ssim_weight * share), gradient);
+    for_rows([&](int first, int last) {
+      for (int y = first; y < last; ++y) blur_moments(c, y);
+    });
+    for_rows([&](int first, int last) { ssim_rows(c, first, last, row_sums); });
+    for_rows([&](int first, int last) {
+      gradient_rows(c, first, last, static_cast<float>((1 - ssim_weight) * share),
+                    static_cast<float>(ssim_weight * share), gradient, row_sums);
     });
   }
   Loss loss{0, 0};
