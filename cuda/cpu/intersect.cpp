@@ -55,9 +55,9 @@ void list_tiles(int64_t seen, int64_t pairs, const int32_t* order, const int64_t
     for (int64_t i = chunk * chunk_size; i < end; ++i) {
       const Record& record = records[order[i]];
       int64_t slot = first_pair[order[i]];
-      TileSpan rows = tile_rows(record, view);
-      for (int row = rows.first; row <= rows.last; ++row) {
-        TileSpan columns = tile_columns(record, view, row);
+      Extent extent = tile_extent(record, view);
+      for (int row = extent.rows.first; row <= extent.rows.last; ++row) {
+        TileSpan columns = tile_columns(record, extent, view, row);
         for (int column = columns.first; column <= columns.last; ++column) pair_tile[slot++] = row * tiles_x + column;
       }
     }

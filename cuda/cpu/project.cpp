@@ -61,10 +61,10 @@ void load_harmonics(const SplatArrays& s, const Lanes& lanes, SplatInput<FloatV>
 }
 
 int32_t count_tiles(const Record& record, const View& view) {
-  TileSpan rows = tile_rows(record, view);
+  Extent extent = tile_extent(record, view);
   int32_t tiles = 0;
-  for (int row = rows.first; row <= rows.last; ++row) {
-    TileSpan columns = tile_columns(record, view, row);
+  for (int row = extent.rows.first; row <= extent.rows.last; ++row) {
+    TileSpan columns = tile_columns(record, extent, view, row);
     tiles += std::max(columns.last - columns.first + 1, 0);
   }
   return tiles;

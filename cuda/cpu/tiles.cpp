@@ -20,21 +20,20 @@ TileSpan span(float low, float high, int tiles) {
 
 }  // namespace
 
-TileSpan tile_rows(const Record& s, const View& view) {
-  float reach = std::sqrt(s.cut) / s.r + MARGIN;
-  return span(s.y - reach, s.y + reach, view.tiles_y());
+Extent tile_extent(const Record& s, const View& view) {
+  float inverse_r = 1.0f / s.r, radius = std::sqrt(s.cut), slope = s.q * inverse_r;
+  float reach = radius * inverse_r + MARGIN;
+  return {span(s.y - reach, s.y + reach, view.tiles_y()),
+          -(radius * slope / std::sqrt(1.0f + slope * slope)) * inverse_r, 1.0f / s.p};
 }
 
-TileSpan tile_columns(const Record& s, const View& view, int row) {
+TileSpan tile_columns(const Record& s, const Extent& extent, const View& view, int row) {
   float low = row * TILE + 0.5f - s.y, high = low + (TILE - 1);
-  float radius = std::sqrt(s.cut), slope = s.q / s.r;
-  // dy at which the right edge is farthest out; the left edge's is its mirror image.
-  float tilt = -(radius * slope / std::sqrt(1.0f + slope * slope)) / s.r;
   auto edge = [&](float dy, float side) {
     float inside = std::min(std::max(dy, low), high), v = s.r * inside;
-    return s.x + (side * std::sqrt(std::max(s.cut - v * v, 0.0f)) - s.q * inside) / s.p;
+    return s.x + (side * std::sqrt(std::max(s.cut - v * v, 0.0f)) - s.q * inside) * extent.inverse_p;
   };
-  return span(edge(-tilt, -1.0f) - MARGIN, edge(tilt, 1.0f) + MARGIN, view.tiles_x());
+  return span(edge(-extent.tilt, -1.0f) - MARGIN, edge(extent.tilt, 1.0f) + MARGIN, view.tiles_x());
 }
 
 }  // namespace splatworld
