@@ -6,7 +6,7 @@ import torch
 
 from splatworld.core import pose
 from splatworld.core.camera import Camera
-from splatworld.evaluate.reconstruction import fingerprint
+from splatworld.evaluate.robustness import fingerprint
 from splatworld.reconstruct import poses
 from splatworld.reconstruct.fit import FitConfig, fit
 from splatworld.render.ops import camera_rows
