@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bench/bench.h"
+#include "cpu/blocks.h"
 
 namespace splatworld {
 namespace {
@@ -151,16 +152,16 @@ void plain_rasterize_backward(const View& view, const Record* records, const int
 BlendedPairs count_blended(const View& view, const Record* records, const int32_t* pair_splat,
                            const int64_t* tile_start) {
   BlendedPairs total{};
-  std::vector<uint64_t> met;  // a bit a segment of the tile
+  std::vector<uint64_t> met;  // a bit a block of the tile
   for_each_tile(view, records, pair_splat, tile_start, [&](const Tile& tile) {
     met.assign(tile.splats.size(), 0);
     for (int row = tile.top; row < tile.bottom; ++row)
       for (int column = tile.left; column < tile.right; ++column)
         walk(tile.splats, column, row, [&](size_t k, const Blend&) {
           ++total.pixels;
-          met[k] |= uint64_t{1} << ((column - tile.left) / LANES * TILE + row - tile.top);
+          met[k] |= uint64_t{1} << ((column - tile.left) / BLOCK_WIDTH * TILE + (row - tile.top) / BLOCK_HEIGHT * BLOCK_HEIGHT);
         });
-    for (uint64_t segments : met) total.segments += __builtin_popcountll(segments);
+    for (uint64_t blocks : met) total.blocks += __builtin_popcountll(blocks);
   });
   return total;
 }

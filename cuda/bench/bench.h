@@ -12,10 +12,10 @@ void plain_rasterize_backward(const View& view, const Record* records, const int
                               const int32_t* pair_slot, const int64_t* tile_start, const Pictures& pictures,
                               const Pictures& gradients, PairGradient* pair_gradients);
 
-// pixels: (splat, pixel) pairs that blend. segments: (splat, LANES pixels of a tile's row) pairs with at least one of
-// them; pixels / (LANES * segments) is the most that such vectors can be filled.
+// pixels: (splat, pixel) pairs that blend. blocks: (splat, block as cpu/rasterize.cpp cuts them) pairs with at least one of
+// them; pixels / (LANES * blocks) is the most that vectors can be filled.
 struct BlendedPairs {
-  int64_t pixels, segments;
+  int64_t pixels, blocks;
 };
 BlendedPairs count_blended(const View& view, const Record* records, const int32_t* pair_splat,
                            const int64_t* tile_start);

@@ -76,7 +76,7 @@ NB_MODULE(SPLATWORLD_MODULE(SPLATWORLD_LEVEL), m) {
       nb::gil_scoped_release release;
       counted = count_blended(pixels(width, height), as_records(records), pair_splat.data(), tile_start.data());
     }
-    return nb::make_tuple(counted.pixels, counted.segments);
+    return nb::make_tuple(counted.pixels, counted.blocks);
   });
 
   m.def("arithmetic_peak", &arithmetic_peak, nb::call_guard<nb::gil_scoped_release>());

@@ -50,8 +50,14 @@ class Pool {
   }
 
  private:
+  // Each of n threads works its way through its own part of the tasks, until one is free earlier: neighbours in the
+  // list write to neighbouring memory, and two threads on one cache line wait for each other.
   void drain() {
-    for (long i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < count_;) (*task_)(i);
+    const long threads = size(), part = (count_ + threads - 1) / threads;
+    for (long i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < part * threads;) {
+      long task = i % threads * part + i / threads;
+      if (task < count_) (*task_)(task);
+    }
   }
 
   void work(long seen) {

@@ -149,7 +149,7 @@ def _rows(room: Room, m: Measured, blended: Blended, *, judged: bool) -> list[Li
         ]
     rows += [
         row("pairs that blend", blended.pixels, ""),
-        row("lanes filled", 100 * blended.pixels / (blended.segments * benchmark.LANES), "%"),
+        row("lanes filled", 100 * blended.pixels / (blended.blocks * benchmark.LANES), "%"),
     ]
     for stage in dict.fromkeys(STAGES.values()):
         each = [_ms(times, partial(_stage, stage)) for times in (m.one, m.plain)]

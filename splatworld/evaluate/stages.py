@@ -50,11 +50,11 @@ class Blended:
 
     Attributes:
         pixels: (splat, pixel) pairs that blend.
-        segments: (splat, as many pixels of a tile's row as a vector holds) pairs with at least one of those.
+        blocks: (splat, block of pixels that fills a vector) pairs with at least one of those.
     """
 
     pixels: int
-    segments: int
+    blocks: int
 
 
 class TimedKernels:

@@ -75,8 +75,7 @@ def rasterize(
         pictures = draw_states(parameters, flat_frames.detach(), flat_cameras.detach(), floor, settings)
     image, transmittance, depth_sum, median, ids = pictures
     alpha = 1 - transmittance
-    seen = alpha > 0
-    depth = torch.where(seen, depth_sum / torch.where(seen, alpha, torch.ones_like(alpha)), torch.zeros_like(alpha))
+    depth = depth_sum / alpha.clamp(min=0.5 / 255)  # any splat that is drawn adds more; where none is, both are zero
 
     def unflatten(picture: Tensor) -> Tensor:
         return picture.reshape(*batch, *picture.shape[1:])

@@ -60,7 +60,7 @@ def test_pairs_are_counted(module):
     deviation = math.sqrt((40.0 * 0.5 / 4.0) ** 2 + 0.3)
     counted = View(scene).count()
     assert counted.pixels == pytest.approx(math.pi * (3.114 * deviation) ** 2, rel=0.02)
-    assert counted.pixels / module.LANES <= counted.segments <= counted.pixels
+    assert counted.pixels / module.LANES <= counted.blocks <= counted.pixels
 
 
 def test_finished_pixels_are_not_counted():
