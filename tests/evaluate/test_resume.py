@@ -1,0 +1,39 @@
+import pytest
+
+from splatworld.evaluate import resume
+from splatworld.evaluate.report import line
+
+
+def parts(seen: list[str], stop_at: str | None = None) -> dict:
+    def measure(name):
+        seen.append(name)
+        if name == stop_at:
+            raise KeyboardInterrupt
+        return [line(f"{name}: speed", 1.5, "m/s", ">= 1")]
+
+    return {name: lambda name=name: measure(name) for name in ("a", "b", "c")}
+
+
+@pytest.mark.parametrize(("commit", "again"), [("abc", ["b", "c"]), ("abc+changes", ["a", "b", "c"])])
+def test_a_stopped_run_goes_on(tmp_path, monkeypatch, commit, again):
+    monkeypatch.setattr(resume, "commit_hash", lambda: commit)
+    seen: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        resume.measure_parts("suite", parts(seen, "b"), print, folder=tmp_path)
+    seen.clear()
+    lines = resume.measure_parts("suite", parts(seen), print, folder=tmp_path)
+    assert seen == again
+    assert [row.name for row in lines] == ["a: speed", "b: speed", "c: speed"]
+    assert all(row.met for row in lines)
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_commit_is_measured_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(resume, "commit_hash", lambda: "abc")
+    seen: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        resume.measure_parts("suite", parts(seen, "c"), print, folder=tmp_path)
+    monkeypatch.setattr(resume, "commit_hash", lambda: "def")
+    seen.clear()
+    resume.measure_parts("suite", parts(seen), print, folder=tmp_path)
+    assert seen == ["a", "b", "c"]
