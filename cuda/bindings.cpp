@@ -1,31 +1,10 @@
-// The only file that knows Python. Arrays come as DLPack views of torch tensors; Python has counted and allocated.
-#include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
-#include <nanobind/stl/optional.h>
+// The kernels' module. Arrays come as DLPack views of torch tensors; Python has counted and allocated.
+#include "arrays.h"
 
-#include <optional>
-
-#include "kernels.h"
-
-#define SPLATWORLD_JOIN(a, b) a##b
 #define SPLATWORLD_MODULE(level) SPLATWORLD_JOIN(_native_, level)
-
-namespace nb = nanobind;
-using namespace splatworld;
 
 namespace {
 
-template <class T>
-using Array = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
-template <class T>
-using Optional = std::optional<Array<T>>;
-
-template <class T>
-T* pointer(const Optional<T>& array) {
-  return array ? array->data() : nullptr;
-}
-
-Record* as_records(const Array<float>& array) { return reinterpret_cast<Record*>(array.data()); }
 PairGradient* as_pairs(const Array<float>& array) { return reinterpret_cast<PairGradient*>(array.data()); }
 
 View make_view(const Array<float>& camera, int width, int height, bool antialias) {
@@ -34,13 +13,6 @@ View make_view(const Array<float>& camera, int width, int height, bool antialias
   view.width = width;
   view.height = height;
   view.antialias = antialias;
-  return view;
-}
-
-View pixels(int width, int height) {
-  View view{};
-  view.width = width;
-  view.height = height;
   return view;
 }
 

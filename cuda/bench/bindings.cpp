@@ -1,41 +1,9 @@
 // The benchmark's module. `rasterize` and `rasterize_backward` take what the kernels' own take, so that either can do
 // the other's work.
-#include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
-#include <nanobind/stl/optional.h>
-
-#include <optional>
-
+#include "arrays.h"
 #include "bench/bench.h"
 
-#define SPLATWORLD_JOIN(a, b) a##b
 #define SPLATWORLD_MODULE(level) SPLATWORLD_JOIN(_bench_, level)
-
-namespace nb = nanobind;
-using namespace splatworld;
-
-namespace {
-
-template <class T>
-using Array = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
-template <class T>
-using Optional = std::optional<Array<T>>;
-
-template <class T>
-T* pointer(const Optional<T>& array) {
-  return array ? array->data() : nullptr;
-}
-
-Record* as_records(const Array<float>& array) { return reinterpret_cast<Record*>(array.data()); }
-
-View pixels(int width, int height) {
-  View view{};
-  view.width = width;
-  view.height = height;
-  return view;
-}
-
-}  // namespace
 
 NB_MODULE(SPLATWORLD_MODULE(SPLATWORLD_LEVEL), m) {
   m.attr("LANES") = LANES;
