@@ -2,7 +2,7 @@
 
     world.json            schema, bodies, scale, gravity, cameras, where the splats come from, a checksum for every file
     splats.ply            the splats, INRIA layout
-    bodies/*.safetensors  what is large about bodies: nodes.safetensors, skin.safetensors
+    bodies/*.safetensors  what is large about bodies: NNN.safetensors a body, nodes.safetensors, skin.safetensors
     capture/              what the capture left: COLMAP model, thumbnails
     metrics.json          quality figures
 
@@ -17,6 +17,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from safetensors.torch import load as decode_tensors
 from safetensors.torch import save as encode_tensors
 from torch import Tensor
 
-from splatworld import ply, world_json
+from splatworld import body_tensors, ply, world_json
 from splatworld.core.checks import FormatError, InputError, check_finite
 from splatworld.core.world import Skin, World
 from splatworld.files import check_writable, old_sibling, replacing_folder, write_through
@@ -207,6 +208,10 @@ def _keep_others(path: Path, new: Path, *, with_capture: bool) -> None:
 
 def _model_files(world: World) -> dict[str, bytes | bytearray]:
     files: dict[str, bytes | bytearray] = {"splats.ply": ply.to_bytes(world.splats)}
+    for index, body in enumerate(world.bodies):
+        shape = body_tensors.encode(body)
+        if shape:
+            files[_body_file(index)] = encode_tensors(shape)
     if len(world.rest_nodes):
         files["bodies/nodes.safetensors"] = encode_tensors({"rest_nodes": _stored(world.rest_nodes.double())})
     if world.skin is not None:
@@ -222,12 +227,20 @@ def _world(folder: Path, document: dict[str, Any]) -> World:
         if name.endswith(".safetensors")
     }
     fields = world_json.decode(document)
+    fields["bodies"] = tuple(
+        replace(body, **body_tensors.decode(tensors.get(_body_file(index), {})))
+        for index, body in enumerate(fields["bodies"])
+    )
     if "bodies/nodes.safetensors" in tensors:
         fields["rest_nodes"] = tensors["bodies/nodes.safetensors"]["rest_nodes"]
     if "bodies/skin.safetensors" in tensors:
         fields["skin"] = Skin(**tensors["bodies/skin.safetensors"])
     metrics = json.loads((folder / "metrics.json").read_text())
     return World(splats=ply.read_splats(folder / "splats.ply"), metrics=metrics, **fields)
+
+
+def _body_file(index: int) -> str:
+    return f"bodies/{index:03d}.safetensors"
 
 
 def _document(world: World) -> dict[str, Any]:

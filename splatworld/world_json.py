@@ -10,6 +10,7 @@ from torch import Tensor
 
 from splatworld.core.body import Body, Joint
 from splatworld.core.camera import Camera
+from splatworld.core.robot import ActionSpec, Robot
 from splatworld.core.splats import Provenance
 from splatworld.core.world import Scale, World
 
@@ -22,6 +23,7 @@ def encode(world: World) -> dict[str, Any]:
         "cameras": [{"name": name, **_camera_entry(camera)} for name, camera in world.cameras.items()],
         "gravity": _numbers(world.gravity),
         "prior_latents": _numbers(world.prior_latents),
+        "robot": None if world.robot is None else _robot_entry(world.robot),
         "provenance": {p.name.lower(): int((provenance == p).sum()) for p in Provenance},
         "scale": {
             "source": world.scale.source,
@@ -41,6 +43,7 @@ def decode(document: dict[str, Any]) -> dict[str, Any]:
         "cameras": {entry["name"]: _camera(entry) for entry in document["cameras"]},
         "gravity": _tensor(document["gravity"]),
         "prior_latents": _optional(document["prior_latents"]),
+        "robot": _robot(document.get("robot")),
         "scale": Scale(
             value=scale["value"], source=scale["source"], std=math.inf if scale["std"] is None else scale["std"]
         ),
@@ -87,6 +90,42 @@ def _body(entry: dict[str, Any]) -> Body:
         node_range=None if entry["node_range"] is None else tuple(entry["node_range"]),
         mass=entry["mass"],
         inertia=_optional(entry["inertia"]),
+    )
+
+
+def _robot_entry(robot: Robot) -> dict[str, Any]:
+    action = robot.action
+    return {
+        "name": robot.name,
+        "bodies": list(robot.bodies),
+        "tool": robot.tool,
+        "fingers": list(robot.fingers),
+        "action": {
+            "kind": action.kind,
+            "names": list(action.names),
+            "units": list(action.units),
+            "low": _numbers(action.low),
+            "high": _numbers(action.high),
+        },
+    }
+
+
+def _robot(entry: dict[str, Any] | None) -> Robot | None:
+    if entry is None:
+        return None
+    action = entry["action"]
+    return Robot(
+        name=entry["name"],
+        bodies=tuple(entry["bodies"]),
+        tool=entry["tool"],
+        fingers=tuple(entry["fingers"]),
+        action=ActionSpec(
+            kind=action["kind"],
+            names=tuple(action["names"]),
+            units=tuple(action["units"]),
+            low=_tensor(action["low"]),
+            high=_tensor(action["high"]),
+        ),
     )
 
 

@@ -7,6 +7,9 @@ import torch
 from splatworld.core import pose
 from splatworld.core.body import Body, Joint, background
 from splatworld.core.camera import Camera
+from splatworld.core.mesh import Mesh
+from splatworld.core.robot import ActionSpec, Robot
+from splatworld.core.shape import Capsules, DistanceGrid
 from splatworld.core.splats import Splats
 from splatworld.core.world import Scale, Skin, World
 
@@ -29,7 +32,7 @@ def make_splats(count: int = 50, degree: int = 3, seed: int = 0) -> Splats:
 
 
 def make_world(seed: int = 0, count: int = 50) -> World:
-    """A world that uses every field: a base, a rigid mug, a door on a hinge, a rope of 4 nodes."""
+    """A world that uses every field: a base, a rigid mug, a door on a hinge, a rope of 4 nodes, a gripper."""
     rng = torch.Generator().manual_seed(seed)
 
     def poses(*batch: int) -> torch.Tensor:
@@ -41,14 +44,28 @@ def make_world(seed: int = 0, count: int = 50) -> World:
         axis=torch.tensor([0, 0, 1], dtype=torch.float64),
         limits=(-float("inf"), 1 / 3),
     )
+    slide = Joint("slide", poses(), torch.tensor([0, 1, 0], dtype=torch.float64), (0.0, 0.04))
     weights = torch.rand(count, 2, generator=rng)
+    vertices = torch.randn(4, 3, generator=rng, dtype=torch.float64)
+    faces = torch.tensor([[0, 1, 2], [0, 2, 3], [0, 3, 1], [1, 3, 2]])
+    values = torch.randn(2, 3, 4, generator=rng)
+    mug = Body(
+        "mug", "rigid", poses(), mass=0.1 + 0.2, inertia=torch.eye(3, dtype=torch.float64) / 3,
+        mesh=Mesh(vertices, faces, torch.arange(12, dtype=torch.uint8).reshape(4, 3)),
+        parts=(Mesh(vertices / 3, faces), Mesh(vertices / 7, faces)),
+        grid=DistanceGrid(vertices[0] / 3, 1 / 3, values, values > 0),
+    )  # fmt: skip
+    rope = Capsules(torch.tensor([[0, 1], [1, 2], [2, 3]]), torch.full((3,), 1 / 3, dtype=torch.float64))
+    limits = torch.tensor([0.1, 1 / 3], dtype=torch.float64)
     return World(
         splats=make_splats(count, seed=seed),
         bodies=(
             background(),
-            Body("mug", "rigid", poses(), mass=0.1 + 0.2, inertia=torch.eye(3, dtype=torch.float64) / 3),
+            mug,
             Body("door", "articulated", poses(), parent=0, joint=hinge),
-            Body("rope", "deformable", poses(), node_range=(0, 4)),
+            Body("rope", "deformable", poses(), node_range=(0, 4), capsules=rope),
+            Body("hand", "robot", poses()),
+            Body("finger", "robot", poses(), parent=4, joint=slide),
         ),
         gravity=torch.tensor([0, 0.1, -9.81], dtype=torch.float64),
         scale=Scale(value=1 / 7, source="marker", std=0.01),
@@ -66,7 +83,8 @@ def make_world(seed: int = 0, count: int = 50) -> World:
         },
         rest_nodes=poses(4),
         skin=Skin(indices=torch.randint(0, 8, (count, 2), generator=rng, dtype=torch.int32), weights=weights),
-        prior_latents=torch.randn(4, 8, generator=rng, dtype=torch.float64),
+        robot=Robot("gripper", (4, 5), 4, ActionSpec("joints", ("x", "width"), ("m", "m"), -limits, limits), (5,)),
+        prior_latents=torch.randn(6, 8, generator=rng, dtype=torch.float64),
         metrics={"held_out": {"frames": 5, "names": ["a", "b"]}, "psnr": 27.25},
     )
 

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from splatworld.core import pose
 from splatworld.core.checks import InputError, check_choice, check_finite, check_shape
+from splatworld.core.mesh import Mesh
+from splatworld.core.shape import Capsules, DistanceGrid
 
 KINDS = ("static", "rigid", "articulated", "deformable", "robot")
 JOINT_TYPES = ("fixed", "hinge", "slide")
@@ -49,6 +51,10 @@ class Body:
         node_range: first and one-past-last node of a deformable body in `World.rest_nodes`.
         mass: kg; 0 while unknown, and for static bodies.
         inertia: [3, 3] kg m^2 about the centre of mass in the body's axes; None while unknown.
+        mesh: its closed surface in the body's frame; of the static background what was seen of it, which may be open.
+        parts: convex meshes in the body's frame whose union is the collision shape; empty if `mesh` is convex itself.
+        grid: distances to the mesh, in the body's frame.
+        capsules: the collision shape of a deformable body.
     """
 
     name: str
@@ -59,6 +65,10 @@ class Body:
     node_range: tuple[int, int] | None = None
     mass: float = 0.0
     inertia: Tensor | None = None
+    mesh: Mesh | None = None
+    parts: tuple[Mesh, ...] = ()
+    grid: DistanceGrid | None = None
+    capsules: Capsules | None = None
 
     def __post_init__(self) -> None:
         check_choice(f"Body {self.name!r}", "kind", self.kind, KINDS)

@@ -11,6 +11,7 @@ from splatworld.core import pose
 from splatworld.core.body import Body, background
 from splatworld.core.camera import Camera
 from splatworld.core.checks import InputError, ShapeError, check_shape
+from splatworld.core.robot import Robot
 from splatworld.core.splats import Splats
 from splatworld.core.state import LATENTS, State
 
@@ -64,6 +65,7 @@ class World:
         cameras: name -> camera of the capture.
         rest_nodes: [M, 7] rest poses of the nodes of deformable bodies.
         skin: how splats hang on frames; None when each follows its body rigidly.
+        robot: which bodies are the robot or tool, and what its actions mean; None without one.
         prior_latents: [B, 8] belief about each body before anything was observed.
         metrics: quality figures of the capture and the fit, as written to metrics.json.
         joint_bodies: which bodies the entries of `State.joints` belong to, in order.
@@ -76,6 +78,7 @@ class World:
     cameras: dict[str, Camera] = field(default_factory=dict)
     rest_nodes: Tensor = field(default_factory=lambda: torch.zeros(0, 7, dtype=torch.float64))
     skin: Skin | None = None
+    robot: Robot | None = None
     prior_latents: Tensor | None = None
     metrics: dict = field(default_factory=dict)
 
@@ -91,6 +94,13 @@ class World:
             raise InputError(f"World: body_ids span {given}, expected 0 to {len(self.bodies) - 1}.")
         if self.skin is not None and self.skin.indices.shape[0] != len(self.splats):
             raise ShapeError(f"World: skin for {self.skin.indices.shape[0]} splats, expected {len(self.splats)}.")
+        for body in self.bodies:
+            if body.parent is not None and not 0 <= body.parent < len(self.bodies):
+                raise InputError(f"World: the parent of {body.name!r} is body {body.parent}, which does not exist.")
+        if self.robot is not None:
+            wrong = [i for i in self.robot.bodies if not (0 <= i < len(names) and self.bodies[i].kind == "robot")]
+            if wrong:
+                raise InputError(f"World: the robot names bodies {wrong}, expected bodies of kind 'robot'.")
 
     @property
     def joint_bodies(self) -> tuple[int, ...]:

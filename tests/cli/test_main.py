@@ -80,7 +80,7 @@ def test_info_of_a_world(world, capsys):
     assert data["kind"] == "world"
     assert data["splats"] == 50
     assert data["id"] == store.world_id(world)
-    assert [body["name"] for body in data["bodies"]] == ["background", "mug", "door", "rope"]
+    assert [body["name"] for body in data["bodies"]] == ["background", "mug", "door", "rope", "hand", "finger"]
     assert data["unit"] == "m"
     assert command.main(["info", str(world)]) == 0
     out, _ = capsys.readouterr()

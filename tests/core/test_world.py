@@ -73,8 +73,8 @@ def test_worlds_refuse_strangers():
 def test_frames_at_rest_are_exactly_the_identity():
     world = make_world()
     table = frames(world, rest_state(world))
-    assert table.shape == (8, 7)
-    assert torch.equal(table, pose.identity(8))
+    assert table.shape == (10, 7)
+    assert torch.equal(table, pose.identity(10))
 
 
 def test_only_what_moved_moves():
@@ -83,7 +83,7 @@ def test_only_what_moved_moves():
     moved = state.world_from_body.clone()
     moved[1, 0] += 1e-9
     table = frames(world, replace(state, world_from_body=moved))
-    assert torch.equal(table[[0, 2, 3, 4, 5, 6, 7]], pose.identity(7))
+    assert torch.equal(table[[0, 2, 3, 4, 5, 6, 7, 8, 9]], pose.identity(9))
     far = moved.clone()
     far[1] = pose.compose(pose.exp(torch.tensor([0.1, 0, 0, 0, 0, 1.0]).double()), moved[1])
     table = frames(world, replace(state, world_from_body=far))
@@ -109,9 +109,9 @@ def test_states_index_their_batch():
     state = rest_state(world)
     both = type(state)(**{name: torch.stack([value, value]) for name, value in vars(state).items()})
     assert both.batch == (2,)
-    assert frames(world, both).shape == (2, 8, 7)
+    assert frames(world, both).shape == (2, 10, 7)
     assert torch.equal(both[1].world_from_body, state.world_from_body)
     with pytest.raises(ShapeError, match="twists"):
         replace(state, twists=state.twists[:1])
-    with pytest.raises(ShapeError, match="expected 4 as in the world"):
+    with pytest.raises(ShapeError, match="expected 6 as in the world"):
         frames(world, rest_state(World(splats=make_splats(0))))
