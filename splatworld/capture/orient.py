@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
 from splatworld.core import pose
 from splatworld.core.clip import PosedClip
+from splatworld.core.similarity import Similarity
 
 
 def normalize(posed: PosedClip) -> PosedClip:
@@ -27,14 +26,7 @@ def normalize(posed: PosedClip) -> PosedClip:
     middle = pose.rotate(quat, posed.points.double()).median(dim=0).values
     center = pose.rotate(pose.conjugate_quat(quat), middle)
     distance = (world_from_camera[:, :3] - center).norm(dim=-1).median().clamp(min=1e-9)
-    cameras = []
-    for camera, old in zip(posed.cameras, world_from_camera, strict=True):
-        position = pose.rotate(quat, old[:3] - center) / distance
-        turned = pose.normalize_quat(pose.multiply_quats(quat, old[3:]))
-        turned = -turned if turned[0] < 0 else turned
-        cameras.append(replace(camera, world_from_camera=torch.cat([position, turned]).to(camera.world_from_camera)))
-    points = pose.rotate(quat, posed.points.double() - center) / distance
-    return replace(posed, cameras=tuple(cameras), points=points.to(posed.points))
+    return posed.moved(Similarity(float(1 / distance), quat, -pose.rotate(quat, center) / distance))
 
 
 def guess_up(world_from_camera: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from splatworld.capture.sfm import adjust, quiet, write_frames
 from splatworld.core import pose
 from splatworld.core.camera import Camera, resize
 from splatworld.core.clip import Clip, PosedClip
+from splatworld.core.similarity import fit_similarity
 
 _REFINE_ABOVE = 1.0  # px: poses from another tool's bundle adjustment lie below, hand-made or rounded ones above
 
@@ -118,18 +119,12 @@ def _refine(folder: Path, model: pycolmap.Reconstruction, config: CaptureConfig)
 
 
 def _align(model: pycolmap.Reconstruction, cameras: list[Camera]) -> None:
-    """Move a refined model back into the given frame: least-squares similarity of the camera centres (Umeyama 1991)."""
+    """Move a refined model back into the given frame: the similarity of the camera centres."""
     given, found = [], []
     for identity in model.reg_image_ids():
         image = model.images[identity]
         given.append(cameras[int(Path(image.name).stem)].world_from_camera[:3].double().numpy())
         found.append(image.projection_center())
-    target, source = np.array(given), np.array(found)
-    a, b = target - target.mean(axis=0), source - source.mean(axis=0)
-    u, s, vt = np.linalg.svd(a.T @ b)
-    sign = np.array([1, 1, np.sign(np.linalg.det(u) * np.linalg.det(vt))])
-    rotation = (u * sign) @ vt
-    scale = float((s * sign).sum() / max((b**2).sum(), 1e-12))
-    shift = target.mean(axis=0) - scale * rotation @ source.mean(axis=0)
-    quat = pose.matrix_to_quat(torch.from_numpy(rotation)).numpy()
-    model.transform(pycolmap.Sim3d(scale, pycolmap.Rotation3d(quat[[1, 2, 3, 0]]), shift))
+    best = fit_similarity(torch.from_numpy(np.array(found)), torch.from_numpy(np.array(given)))
+    rotation = pycolmap.Rotation3d(best.quat.numpy()[[1, 2, 3, 0]])
+    model.transform(pycolmap.Sim3d(best.scale, rotation, best.translation.numpy()))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
+from splatworld.core import pose
 from splatworld.core.camera import Camera
-from splatworld.core.checks import ShapeError, check_shape
+from splatworld.core.checks import ShapeError, check_finite, check_shape
+from splatworld.core.similarity import Similarity
+from splatworld.core.world import Scale
 
 
 @dataclass(frozen=True)
@@ -68,13 +71,15 @@ class PosedClip:
     Attributes:
         clip: the T frames that were placed.
         cameras: one Camera a frame, size equal to the images'.
-        points: [M, 3] triangulated points, capture units (metres once `World.scale` is known).
+        points: [M, 3] triangulated points, m once `scale` is known.
         colors: [M, 3] uint8 sRGB.
         tracks: [K, 2] int64 pairs (point index, frame index): which frame saw which point.
         unplaced: names of the keyframes that could not be placed; a held-out frame among them scores 0.
         unplaced_held_out: how many of those were held out.
         notes: plain sentences on how the capture went, for the quality report.
         metrics: named figures (registered share, reprojection error in px, ...).
+        scale: how metric lengths are, and who says so.
+        gravity: [3] m/s^2 in the frame of the capture; zero while up is unknown.
     """
 
     clip: Clip
@@ -86,6 +91,8 @@ class PosedClip:
     unplaced_held_out: int = 0
     notes: tuple[str, ...] = ()
     metrics: dict[str, float] = field(default_factory=dict)
+    scale: Scale = field(default_factory=Scale)
+    gravity: Tensor = field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
 
     def __post_init__(self) -> None:
         if len(self.cameras) != len(self.clip):
@@ -97,3 +104,17 @@ class PosedClip:
         check_shape("PosedClip", "points", self.points, ("M", 3))
         check_shape("PosedClip", "colors", self.colors, (self.points.shape[0], 3))
         check_shape("PosedClip", "tracks", self.tracks, ("K", 2))
+        check_shape("PosedClip", "gravity", self.gravity, (3,))
+        check_finite("PosedClip", "gravity", self.gravity)
+
+    def moved(self, similarity: Similarity) -> PosedClip:
+        """The same capture in another frame of reference; `scale` says what its lengths are, which stays to be set.
+
+        Depth maps keep their unit, which is metres.
+        """
+        return replace(
+            self,
+            cameras=tuple(similarity.camera(camera) for camera in self.cameras),
+            points=similarity.points(self.points),
+            gravity=pose.rotate(similarity.quat, self.gravity),
+        )

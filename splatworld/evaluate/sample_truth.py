@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,47 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from splatworld.core import pose
 from splatworld.core.checks import InputError
 from splatworld.core.clip import PosedClip
+from splatworld.core.similarity import Similarity, fit_similarity
 from splatworld.core.world import World
 from splatworld.render.render import render
 
 LEAST_ALPHA = 0.5
 """Pixels that are less opaque than this show no surface."""
-
-
-@dataclass(frozen=True)
-class Similarity:
-    """`scale` * rotation * (points - `source`) + `target`.
-
-    Attributes:
-        scale: target units a source unit.
-        quat: [4] wxyz.
-        source, target: [3] means of the point sets.
-    """
-
-    scale: float
-    quat: Tensor
-    source: Tensor
-    target: Tensor
-
-    def __call__(self, points: Tensor) -> Tensor:
-        return self.scale * pose.rotate(self.quat, points - self.source) + self.target
-
-
-def similarity(source: Tensor, target: Tensor) -> Similarity:
-    """The similarity that maps points `source` [N, 3] closest to `target` [N, 3] in the least-squares sense.
-
-    Umeyama, "Least-squares estimation of transformation parameters" (1991).
-    """
-    source_mean, target_mean = source.mean(dim=0), target.mean(dim=0)
-    a, b = source - source_mean, target - target_mean
-    u, s, vt = torch.linalg.svd(b.T @ a)
-    flip = torch.ones(3, dtype=s.dtype)
-    flip[2] = torch.sign(torch.linalg.det(u) * torch.linalg.det(vt))
-    scale = (s * flip).sum() / a.pow(2).sum()
-    return Similarity(float(scale), pose.matrix_to_quat(u @ torch.diag(flip) @ vt), source_mean, target_mean)
 
 
 def read_truth(folder: Path) -> dict[str, Any]:
@@ -71,8 +38,8 @@ def align(posed: PosedClip, truth: dict[str, Any]) -> tuple[Similarity, float]:
     found = torch.stack([camera.world_from_camera[:3] for camera in posed.cameras]).double()
     poses = np.array(truth["world_from_camera"])
     true = torch.from_numpy(poses[[frame_number(name) for name in posed.clip.names], :3]).double()
-    best = similarity(found, true)
-    return best, float((best(found) - true).pow(2).sum(dim=-1).mean().sqrt())
+    best = fit_similarity(found, true)
+    return best, float((best.points(found) - true).pow(2).sum(dim=-1).mean().sqrt())
 
 
 def true_depth(folder: Path, truth: dict[str, Any], name: str, size: tuple[int, int]) -> Tensor | None:

@@ -50,7 +50,7 @@ def fit(
             with the bytes of a fit that was never interrupted.
 
     Returns:
-        A world whose splats all belong to the static background, lengths in capture units; `metrics` holds the
+        A world whose splats all belong to the static background, in the frame and unit of `posed`; `metrics` holds the
         held-out scores, `coverage` and `warnings`. The same clip and config give the same bytes for any number of
         threads.
 
@@ -196,6 +196,8 @@ class _Fit:
         splats, dropped = drop_floaters(self.parameters.splats(), posed, self.train, self.views, log_gains.exp())
         world = World(
             splats=splats,
+            gravity=posed.gravity,
+            scale=posed.scale,
             cameras=dict(zip(posed.clip.names, self.cameras.still(), strict=True)),
             metrics={"iterations": self.steps, "floaters_dropped": dropped, **posed.metrics},
         )

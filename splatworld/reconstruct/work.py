@@ -19,6 +19,7 @@ from torch import Tensor
 from splatworld.core.camera import Camera, stack
 from splatworld.core.checks import InputError
 from splatworld.core.clip import Clip, PosedClip
+from splatworld.core.world import Scale
 from splatworld.files import fsync, lock_folder, plain_errors
 from splatworld.reconstruct.checkpoint import Checkpoint, read_tensors, write_tensors
 
@@ -125,6 +126,7 @@ def save_posed(posed: PosedClip, folder: Path, key: str) -> None:
         "points": posed.points,
         "colors": posed.colors,
         "tracks": posed.tracks,
+        "gravity": posed.gravity,
         **{name: getattr(cameras, name) for name in CAMERA if getattr(cameras, name) is not None},
     }
     values = {
@@ -134,6 +136,7 @@ def save_posed(posed: PosedClip, folder: Path, key: str) -> None:
         "unplaced_held_out": posed.unplaced_held_out,
         "notes": posed.notes,
         "metrics": posed.metrics,
+        "scale": asdict(posed.scale),
         "sums": sums,
     }
     write_tensors(folder / "posed.safetensors", tensors, key=key, values=values)
@@ -169,6 +172,8 @@ def load_posed(folder: Path, key: str, *, verify: bool = True) -> PosedClip | No
         unplaced_held_out=values["unplaced_held_out"],
         notes=tuple(values["notes"]),
         metrics=values["metrics"],
+        scale=Scale(**values["scale"]),
+        gravity=tensors["gravity"],
     )
 
 
