@@ -169,14 +169,24 @@ NB_MODULE(SPLATWORLD_MODULE(SPLATWORLD_LEVEL), m) {
 
   m.def("adam",
         [](Array<float> value, Array<float> gradient, Array<float> first, Array<float> second,
-           Optional<int32_t> visible, float rate, float beta1, float beta2, float epsilon, int64_t step) {
+           Optional<int32_t> visible, Array<float> rates, float sigmoid_cost, float exponential_cost, float beta1,
+           float beta2, float epsilon, int64_t step) {
+          int width = static_cast<int>(rates.size());
+          if (width < 1 || width > ADAM_COLUMNS) throw nb::value_error("adam: a row holds 1 to 768 numbers.");
           nb::gil_scoped_release release;
-          int64_t rows = value.ndim() ? static_cast<int64_t>(value.shape(0)) : 1;
-          int width = rows ? static_cast<int>(value.size() / rows) : 0;
-          AdamStep s{rate, beta1, beta2, epsilon, static_cast<float>(1.0 - std::pow(double(beta1), double(step))),
+          AdamStep s{beta1, beta2, epsilon, static_cast<float>(1.0 - std::pow(double(beta1), double(step))),
                      static_cast<float>(1.0 - std::pow(double(beta2), double(step)))};
-          adam(rows, width, pointer(visible), s, gradient.data(), first.data(), second.data(), value.data());
+          adam(static_cast<int64_t>(value.size()) / width, width, pointer(visible), s,
+               {sigmoid_cost, exponential_cost}, rates.data(), gradient.data(), first.data(), second.data(),
+               value.data());
         },
         nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
-        nb::arg());
+        nb::arg(), nb::arg(), nb::arg());
+
+  m.def("wander", [](Array<float> means, Array<float> opacity_logits, Array<float> log_scales, Array<float> quats,
+                     float strength, float below, uint64_t seed, uint64_t step) {
+    nb::gil_scoped_release release;
+    wander(static_cast<int64_t>(means.shape(0)), opacity_logits.data(), log_scales.data(), quats.data(),
+           {strength, below, seed, step}, means.data());
+  });
 }

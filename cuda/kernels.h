@@ -124,10 +124,26 @@ Loss l1_ssim(const float* image, const uint8_t* target, const uint8_t* mask, int
 
 // adam.cpp
 struct AdamStep {
-  float rate, beta1, beta2, epsilon, correction1, correction2;  // corrections: 1 - beta^step
+  float beta1, beta2, epsilon, correction1, correction2;  // corrections: 1 - beta^step
 };
-// One step on `rows` rows of `width` numbers; rows whose visible entry is 0 are left alone (null: all are stepped).
-void adam(int64_t rows, int width, const int32_t* visible, const AdamStep& step, const float* gradient, float* first,
-          float* second, float* value);
+// Weights of further terms of the loss: of sigmoid(value), and of exp(value).
+struct AdamCosts {
+  float sigmoid, exponential;
+};
+constexpr int ADAM_COLUMNS = 768;  // the widest rows
+// One step on `rows` rows of `width` numbers, `rates` [width]; the gradient is zero afterwards. Rows whose visible entry
+// is 0 are left alone (null: all are stepped).
+void adam(int64_t rows, int width, const int32_t* visible, const AdamStep& step, const AdamCosts& costs,
+          const float* rates, float* gradient, float* first, float* second, float* value);
+
+// wander.cpp
+struct Walk {
+  float strength, below;  // splats whose opacity logit is not below `below` stay
+  uint64_t seed, step;
+};
+// Moves means [N, 3] by strength * gate * Sigma * n, n normal by (seed, step, index), gate a sigmoid that shuts at an
+// opacity of half a hundredth.
+void wander(int64_t count, const float* opacity_logits, const float* log_scales, const float* quats, const Walk& walk,
+            float* means);
 
 }  // namespace splatworld

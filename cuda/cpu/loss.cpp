@@ -2,9 +2,9 @@
 // border, one channel at a time, the separable blur done row by row.
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <vector>
 
+#include "cpu/lanes.h"
 #include "cpu/threads.h"
 #include "kernels.h"
 
@@ -32,23 +32,6 @@ struct Line {
   }
 };
 const FloatV LINE = Line().x;
-
-FloatV load(const float* row, int count) {
-  FloatV value{};
-  std::memcpy(&value, row, count * sizeof(float));
-  return value;
-}
-
-void store(FloatV value, float* row, int count) { std::memcpy(row, &value, count * sizeof(float)); }
-
-// Calls use(x, count) for every LANES pixels of a row; the last may be fewer. Written out where a sum runs along, which
-// compilers must not reorder and so leave one number at a time.
-template <class Use>
-void for_lanes(int width, Use&& use) {
-  int x = 0;
-  for (; x + LANES <= width; x += LANES) use(x, LANES);
-  if (x < width) use(x, width - x);
-}
 
 // One channel of one image while its loss is computed.
 struct Channel {

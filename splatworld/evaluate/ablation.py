@@ -27,6 +27,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "without exposure": {"exposures_rate": 0.0},
     "without rolling shutter": {"readout": 0.0},
     "with pose refinement": {"poses_rate": 2e-3},
+    "only seen splats stepped": {"visible_only": True},
     "with anti-aliasing": {"antialias": True},
 }
 """What is changed in each row."""

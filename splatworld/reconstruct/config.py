@@ -41,6 +41,8 @@ class FitConfig:
         relocate_every: steps between moves.
         dead_opacity: a splat below this opacity is moved to where the picture is made.
         opacity_cost, scale_cost: pull on the mean opacity and the mean scale, so that splats that nothing needs fade.
+        visible_only: Adam steps only splats that the frame shows. All are stepped by default: momentum then carries
+            those that few frames show further, which gains 0.1 dB for 2 % of the time.
         noise: strength of the random walk of transparent splats, times the means' rate.
         antialias: scale opacities by the area that dilation adds, see `rasterize`; costs 0.1 dB on real captures.
         coarse_until: share of the iterations done on smaller pictures: a quarter of the size in the first half of
@@ -76,6 +78,7 @@ class FitConfig:
     dead_opacity: float = 0.005
     opacity_cost: float = 0.003
     scale_cost: float = 0.003
+    visible_only: bool = False
     noise: float = 1e5
     antialias: bool = False
     coarse_until: float = 0.4

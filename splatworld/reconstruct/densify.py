@@ -1,7 +1,7 @@
 """Where splats go: dead ones move to live ones, new ones join them, transparent ones wander.
 
 Kheradmand et al., "3D Gaussian Splatting as Markov Chain Monte Carlo" (2024). Random numbers are keyed on
-(seed, step), so a fit can be repeated.
+(seed, step) and, where each splat has its own, its index, so a fit can be repeated.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from splatworld.core import pose
+from splatworld import native
 from splatworld.reconstruct.config import FitConfig
 from splatworld.reconstruct.parameters import Parameters
 
 MOST_COPIES = 50
 """Copies of one splat made at once, at most; the paper's table ends there too."""
 
-WANDER_BELOW = 0.3
-"""Opacity above which the noise's gate is numerically shut."""
+WANDER_BELOW = 0.15
+"""Opacity above which the noise's gate is shut: it lets less than a millionth through."""
 
 _BINOMIALS = torch.tensor(
     [[math.comb(n, k) if k <= n else 0 for k in range(MOST_COPIES)] for n in range(MOST_COPIES)], dtype=torch.float64
@@ -56,16 +56,10 @@ def grow(parameters: Parameters, count: int, config: FitConfig, step: int) -> No
 def wander(parameters: Parameters, rate: float, config: FitConfig, step: int) -> None:
     """Shake the means of transparent splats within their own ellipsoid."""
     values = parameters.values
-    rows = torch.nonzero(values["opacity_logits"] < math.log(WANDER_BELOW / (1 - WANDER_BELOW))).squeeze(-1)
-    if len(rows) == 0:
-        return
-    generator = _generator(config.seed, step, 2)
-    opacity = values["opacity_logits"][rows].sigmoid()
-    gate = torch.sigmoid(100 * ((1 - opacity) - 0.995))
-    noise = torch.from_numpy(generator.standard_normal((len(rows), 3), dtype=np.float32))
-    quat = pose.normalize_quat(values["quats"][rows])
-    local = pose.rotate(pose.conjugate_quat(quat), noise) * (2 * values["log_scales"][rows]).exp()
-    values["means"][rows] += rate * config.noise * gate[:, None] * pose.rotate(quat, local)
+    native.load().wander(
+        values["means"], values["opacity_logits"], values["log_scales"], values["quats"],
+        rate * config.noise, math.log(WANDER_BELOW / (1 - WANDER_BELOW)), config.seed, step,
+    )  # fmt: skip
 
 
 def _share_opacity(parameters: Parameters, source: Tensor) -> None:

@@ -23,6 +23,7 @@ from splatworld.reconstruct.coverage import measure_coverage
 from splatworld.reconstruct.depth import depth_gradients, depth_unit
 from splatworld.reconstruct.exposure import Exposures
 from splatworld.reconstruct.floaters import drop_floaters
+from splatworld.reconstruct.losses import PictureLoss
 from splatworld.reconstruct.parameters import Parameters
 from splatworld.reconstruct.poses import Cameras
 from splatworld.reconstruct.score import score
@@ -108,14 +109,15 @@ class _Fit:
     def __init__(self, posed: PosedClip, config: FitConfig) -> None:
         self.posed, self.config = posed, config
         self.train = torch.nonzero(~posed.clip.held_out).squeeze(-1).tolist()
-        self.parameters = Parameters(seed_splats(posed, config), config)
-        self.seeds = len(self.parameters)
         self.exposures = Exposures(len(self.train), config.exposures_rate)
         unit = depth_unit(posed)
         self.views = [View(posed, frame, depth_unit=unit) for frame in self.train]
         centers = torch.stack([posed.cameras[frame].world_from_camera[:3] for frame in self.train]).double()
         self.extent = 1.1 * float((centers - centers.mean(dim=0)).norm(dim=-1).max())
+        self.parameters = Parameters(seed_splats(posed, config), config, extent=self.extent)
+        self.seeds = len(self.parameters)
         self.cameras = Cameras(posed, self.train, config, self.extent)
+        self.loss = PictureLoss(config.ssim_weight)
         self.frame_table = pose.identity(1)
         self.parts: dict[str, Part] = {
             "parameters": self.parameters,
@@ -133,8 +135,8 @@ class _Fit:
             generator = np.random.Generator(np.random.Philox(key=[config.seed, (step << 8) + 3]))
             self.order = generator.permutation(len(self.train)).tolist()
         frame = self.order.pop()
-        gradients = self._gradients(frame, step)
-        parameters.step(gradients, rate)
+        seen = self._add_gradients(frame, step)
+        parameters.step(rate, seen if config.visible_only else None)
         densify.wander(parameters, rate, config, step)
         self.steps = step + 1
         if (step + 1) % config.relocate_every == 0 and config.grow_from <= done <= config.relocate_until:
@@ -142,37 +144,34 @@ class _Fit:
             grown = min((done - config.grow_from) / (config.grow_until - config.grow_from), 1.0)
             densify.grow(parameters, round(self.seeds * (config.splats / self.seeds) ** grown), config, step)
 
-    def _gradients(self, frame: int, step: int) -> dict[str, Tensor]:
-        """Of the loss of one training frame by every parameter; steps that frame's exposure and camera on the way."""
-        config, values = self.config, self.parameters.values
+    def _add_gradients(self, frame: int, step: int) -> Tensor:
+        """Those of the loss of one training frame; steps that frame's exposure and camera on the way.
+
+        Returns:
+            [N] int32, 0 for splats that the frame does not show.
+        """
+        config, parameters = self.config, self.parameters
         target = self.views[frame].at(self._shrink(step / config.iterations))
         row = self.cameras.row(frame, target.size)
-        degree = min(config.sh_degree, int(10 * step / config.iterations))
+        parameters.widen((min(config.sh_degree, int(10 * step / config.iterations)) + 1) ** 2)
         background = torch.zeros(3)
         if config.random_background:
             generator = np.random.Generator(np.random.Philox(key=[config.seed, (step << 8) + 4]))
             background = torch.from_numpy(generator.random(3, dtype=np.float32))
-        body_ids = torch.zeros(len(self.parameters), dtype=torch.int32)
+        body_ids = torch.zeros(len(parameters), dtype=torch.int32)
         one = RasterPass(
-            values, body_ids, self.frame_table, row, target.size, background,
-            sh_count=(degree + 1) ** 2, antialias=config.antialias, color_only=target.depth is None,
+            parameters.values, body_ids, self.frame_table, row, target.size, background,
+            antialias=config.antialias, color_only=target.depth is None,
         )  # fmt: skip
-        gain = self.exposures.gain(frame)
-        exposed = one.image * gain
-        by_exposed = _loss_gradient(exposed, target.image, target.mask, config.ssim_weight)
-        self.exposures.step(frame, (by_exposed * exposed).sum(dim=(0, 1)))
-        gradients = {name: torch.zeros_like(value) for name, value in values.items()}
+        by_image, by_log_gain = self.loss.gradients(one.image, self.exposures.gain(frame), target)
+        self.exposures.step(frame, by_log_gain)
         by_depth = () if target.depth is None else depth_gradients(one, target.depth, config.depth_weight)
         refine = config.poses_rate > 0 and step >= config.poses_from * config.iterations
         by_row = torch.zeros(len(row), dtype=torch.float64) if refine else None
-        one.backward({**gradients, "camera": by_row}, by_exposed * gain, *by_depth)
+        one.backward({**parameters.gradients, "camera": by_row}, by_image, *by_depth)
         if by_row is not None:
             self.cameras.step(frame, row, by_row, step / config.iterations)
-        opacity = values["opacity_logits"].sigmoid()
-        count = len(self.parameters)
-        gradients["opacity_logits"] += config.opacity_cost / count * opacity * (1 - opacity)
-        gradients["log_scales"] += config.scale_cost / self.extent / (3 * count) * values["log_scales"].exp()
-        return gradients
+        return one.counts
 
     def state(self) -> State:
         """All that a later step depends on."""
@@ -206,14 +205,3 @@ class _Fit:
         coverage = measure_coverage(world, posed)
         warnings = warn(world, posed, coverage, log_gains)
         return replace(world, metrics={**world.metrics, "coverage": coverage.summary(), "warnings": warnings})
-
-
-def _loss_gradient(image: Tensor, target: Tensor, mask: Tensor | None, ssim_weight: float) -> Tensor:
-    kernels = native.load()
-    height, width = image.shape[:2]
-    gradient = torch.empty_like(image)
-    kernels.l1_ssim(
-        image, target, mask, ssim_weight,
-        torch.empty(kernels.LOSS_PLANES, height, width), torch.empty(height, 2, dtype=torch.float64), gradient,
-    )  # fmt: skip
-    return gradient

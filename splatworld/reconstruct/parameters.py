@@ -18,38 +18,57 @@ class Parameters:
 
     Attributes:
         values: name -> tensor, by `RasterPass.PARAMETERS`; the constant colour and the other harmonics are one
-            tensor `sh`, with one learning rate each.
+            tensor `sh` [N, K, 3], with one learning rate each. It holds only the harmonics in use, see `widen`.
+        gradients: like `values`; zero after each step, so that a step adds to them without clearing them first.
     """
 
-    def __init__(self, splats: Splats, config: FitConfig) -> None:
+    def __init__(self, splats: Splats, config: FitConfig, *, extent: float = 1.0) -> None:
+        """`extent`: size of the scene, in which the cost of scales is counted."""
         self.values = {name: getattr(splats, name).float().contiguous() for name in RasterPass.PARAMETERS}
         self._first = {name: torch.zeros_like(value) for name, value in self.values.items()}
         self._second = {name: torch.zeros_like(value) for name, value in self.values.items()}
-        self._rates = {
-            "log_scales": config.scales_rate,
-            "quats": config.quats_rate,
-            "opacity_logits": config.opacities_rate,
-            "sh": config.colors_rate,
-        }
-        # Adam's step does not depend on the gradient's size, so a slower rate is a share of the step.
-        self._harmonics_share = config.harmonics_rate / config.colors_rate
+        self._config, self._extent = config, extent
         self._step = 0
+        self._clear_gradients()
 
     def __len__(self) -> int:
         return len(self.values["means"])
 
-    def step(self, gradients: dict[str, Tensor], means_rate: float) -> None:
-        """One Adam step on every parameter."""
+    def step(self, means_rate: float, seen: Tensor | None = None) -> None:
+        """One Adam step along `gradients` and those of the costs of opacity and scale.
+
+        Args:
+            means_rate: learning rate of the means.
+            seen: [N] int32, 0 for splats that keep value and moments; their gradients must be zero. None: all are
+                stepped.
+        """
         self._step += 1
-        adam = native.load().adam
+        adam, config = native.load().adam, self._config
+        harmonics = self.values["sh"].shape[1]
+        rates = {
+            "means": [means_rate] * 3,
+            "log_scales": [config.scales_rate] * 3,
+            "quats": [config.quats_rate] * 4,
+            "opacity_logits": [config.opacities_rate],
+            "sh": [config.colors_rate] * 3 + [config.harmonics_rate] * 3 * (harmonics - 1),
+        }
+        opacity_cost = {"opacity_logits": config.opacity_cost / len(self)}
+        scale_cost = {"log_scales": config.scale_cost / self._extent / (3 * len(self))}
         for name, value in self.values.items():
-            before = value[:, 1:].clone() if name == "sh" else None
             adam(
-                value, gradients[name], self._first[name], self._second[name], None,
-                self._rates.get(name, means_rate), BETA1, BETA2, EPSILON, self._step,
+                value, self.gradients[name], self._first[name], self._second[name], seen, torch.tensor(rates[name]),
+                opacity_cost.get(name, 0.0), scale_cost.get(name, 0.0), BETA1, BETA2, EPSILON, self._step,
             )  # fmt: skip
-            if before is not None:
-                value[:, 1:] = before + self._harmonics_share * (value[:, 1:] - before)
+
+    def widen(self, harmonics: int) -> None:
+        """Let each splat have at least that many harmonics; new ones start at zero."""
+        if harmonics > self.values["sh"].shape[1]:
+            for rows in (self.values, self._first, self._second):
+                rows["sh"] = _widened(rows["sh"], harmonics)
+            self._clear_gradients()
+
+    def _clear_gradients(self) -> None:
+        self.gradients = {name: torch.zeros_like(value) for name, value in self.values.items()}
 
     def forget(self, rows: Tensor) -> None:
         """Clear the moments of rows whose values were set by hand."""
@@ -69,6 +88,7 @@ class Parameters:
         for moments in (self._first, self._second):
             for name, value in moments.items():
                 moments[name] = torch.cat([value, torch.zeros_like(value[source])])
+        self._clear_gradients()
 
     def sort(self) -> None:
         """Put the splats in Morton order: kernels then read and skip them in runs."""
@@ -88,12 +108,19 @@ class Parameters:
         for group, tensors in (("value", self.values), ("first", self._first), ("second", self._second)):
             tensors.update({name: state[f"{group}.{name}"] for name in tensors})
         self._step = int(state["step"])
+        self._clear_gradients()
 
     def splats(self) -> Splats:
         """What has been fitted so far, all on the static background."""
         count = len(self)
+        harmonics = _widened(self.values["sh"], (self._config.sh_degree + 1) ** 2)
         return Splats(
-            **{name: value.clone() for name, value in self.values.items()},
+            **{name: value.clone() for name, value in {**self.values, "sh": harmonics}.items()},
             body_ids=torch.zeros(count, dtype=torch.int32),
             provenance=torch.full((count,), int(Provenance.OBSERVED), dtype=torch.uint8),
         )
+
+
+def _widened(sh: Tensor, harmonics: int) -> Tensor:
+    """Harmonics [N, K, 3] with zeros up to `harmonics`, if K is less."""
+    return torch.nn.functional.pad(sh, (0, 0, 0, max(harmonics - sh.shape[1], 0)))

@@ -58,9 +58,7 @@ def seed_splats(posed: PosedClip, config: FitConfig) -> Splats:
     spacing = torch.from_numpy(distance[:, 1:].mean(axis=1)).float()
     # Duplicates have no spacing and outliers too much of it.
     spacing = spacing.clamp(min=float(spacing.median()) * 0.1, max=float(torch.quantile(spacing, 0.98)))
-    return from_points(
-        place, color, scale=spacing * config.seed_size, opacity=config.seed_opacity, degree=config.sh_degree
-    )
+    return from_points(place, color, scale=spacing * config.seed_size, opacity=config.seed_opacity, degree=0)
 
 
 def _used_tracks(posed: PosedClip) -> Tensor:

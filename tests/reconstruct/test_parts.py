@@ -94,29 +94,6 @@ def test_psnr():
     assert psnr(worse / 255.0, target, mask) == float("inf")
 
 
-def test_adam_is_adam():
-    value = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
-    twin = value.clone().requires_grad_()
-    optimizer = torch.optim.Adam([twin], lr=0.01, betas=(0.9, 0.999), eps=1e-15)
-    first, second = torch.zeros_like(value), torch.zeros_like(value)
-    for step in range(1, 30):
-        gradient = torch.sin(value * step)
-        twin.grad = gradient.clone()
-        native.load().adam(value, gradient, first, second, None, 0.01, 0.9, 0.999, 1e-15, step)
-        optimizer.step()
-        assert torch.allclose(value, twin, atol=1e-6)
-
-
-def test_adam_leaves_unseen_rows_alone():
-    value, gradient = torch.randn(5, 3), torch.ones(5, 3)
-    before = value.clone()
-    visible = torch.tensor([1, 0, 3, 0, 1], dtype=torch.int32)
-    moments = [torch.zeros(5, 3), torch.zeros(5, 3)]
-    native.load().adam(value, gradient, *moments, visible, 0.1, 0.9, 0.999, 1e-15, 1)
-    assert torch.equal((value != before).any(dim=-1), visible > 0)
-    assert not moments[0][visible == 0].any()
-
-
 def blob(count=60, opacity=0.6):
     generator = torch.Generator().manual_seed(3)
     place = torch.randn(count, 3, generator=generator) * 0.3
