@@ -43,6 +43,7 @@ NB_MODULE(SPLATWORLD_MODULE(SPLATWORLD_LEVEL), m) {
   m.attr("PAIR_FLOATS") = PAIR_FLOATS;
   m.attr("CAMERA_FLOATS") = CAMERA_FLOATS;
   m.attr("LOSS_PLANES") = LOSS_PLANES;
+  m.attr("LOSS_SUMS") = LOSS_SUMS;
   m.def("set_threads", &set_threads);
   m.def("get_threads", &get_threads);
 #if defined(__x86_64__)
@@ -154,18 +155,19 @@ NB_MODULE(SPLATWORLD_MODULE(SPLATWORLD_LEVEL), m) {
         nb::arg(), nb::arg().none(), nb::arg().none(), nb::arg());
 
   m.def("l1_ssim",
-        [](Array<float> image, Array<uint8_t> target, Optional<uint8_t> mask, float ssim_weight, Array<float> planes,
-           Array<double> row_sums, Array<float> gradient) {
+        [](Array<float> image, Optional<float> gain, Array<uint8_t> target, Optional<uint8_t> mask, float ssim_weight,
+           Array<float> planes, Array<double> row_sums, Array<float> gradient) {
           Loss loss;
           {
             nb::gil_scoped_release release;
-            loss = l1_ssim(image.data(), target.data(), pointer(mask), static_cast<int>(image.shape(1)),
+            loss = l1_ssim(image.data(), pointer(gain), target.data(), pointer(mask), static_cast<int>(image.shape(1)),
                            static_cast<int>(image.shape(0)), ssim_weight, planes.data(), row_sums.data(),
                            gradient.data());
           }
-          return nb::make_tuple(loss.l1, loss.ssim);
+          const double* by_log_gain = loss.by_log_gain;
+          return nb::make_tuple(loss.l1, loss.ssim, nb::make_tuple(by_log_gain[0], by_log_gain[1], by_log_gain[2]));
         },
-        nb::arg(), nb::arg(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg());
+        nb::arg(), nb::arg().none(), nb::arg(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg());
 
   m.def("adam",
         [](Array<float> value, Array<float> gradient, Array<float> first, Array<float> second,

@@ -113,14 +113,15 @@ void rasterize_backward(const View& view, const Record* records, const int32_t* 
 
 // loss.cpp
 // (1 - ssim_weight) L1 + ssim_weight (1 - SSIM), each a mean over the pixels whose mask is not 0 (all, if null), of
-// image [H, W, 3] against target [H, W, 3] u8. Returns L1 and SSIM; gradient [H, W, 3] is overwritten.
-// planes: scratch [LOSS_PLANES, H, W]; row_sums: scratch [H, 2].
-constexpr int LOSS_PLANES = 8;
+// image [H, W, 3] times gain [3] (1, if null) against target [H, W, 3] u8. Returns L1, SSIM and the gradient by the log
+// of the gain; gradient [H, W, 3], by the image, is overwritten. planes: scratch [LOSS_PLANES, H, W]; row_sums: scratch
+// [H, LOSS_SUMS].
+constexpr int LOSS_PLANES = 7, LOSS_SUMS = 5;
 struct Loss {
-  double l1, ssim;
+  double l1, ssim, by_log_gain[3];
 };
-Loss l1_ssim(const float* image, const uint8_t* target, const uint8_t* mask, int width, int height, float ssim_weight,
-             float* planes, double* row_sums, float* gradient);
+Loss l1_ssim(const float* image, const float* gain, const uint8_t* target, const uint8_t* mask, int width, int height,
+             float ssim_weight, float* planes, double* row_sums, float* gradient);
 
 // adam.cpp
 struct AdamStep {

@@ -39,7 +39,8 @@ struct Channel {
   const uint8_t* target;
   const uint8_t* mask;
   int width, height, channel;
-  float* planes;  // 0-4: blurred x, y, xx, yy, xy; 5-7: blurred derivatives by the mean, xx and xy
+  float gain;
+  float* planes;  // 0-3: blurred x, y, xx + yy, xy; 4-6: blurred derivatives by the mean, xx and xy
 
   float* row(int plane, int y) const { return planes + (static_cast<int64_t>(plane) * height + y) * width; }
 
@@ -53,7 +54,7 @@ struct Channel {
   // Masked pixels read 0 in both, so that they look alike and pass nothing on.
   void read(int y, float* x_row, float* y_row) const {
     const int64_t start = static_cast<int64_t>(y) * width;
-    for (int x = 0; x < width; ++x) x_row[x] = image[3 * (start + x) + channel];
+    for (int x = 0; x < width; ++x) x_row[x] = gain * image[3 * (start + x) + channel];
     for (int x = 0; x < width; ++x) y_row[x] = target[3 * (start + x) + channel] * (1.0f / 255.0f);
     for (int x = 0; mask && x < width; ++x)
       if (!mask[start + x]) x_row[x] = y_row[x] = 0.0f;
@@ -94,15 +95,14 @@ struct Rows {
 };
 
 void blur_moments(const Channel& c, int y) {
-  Rows rows(c.width, 5);
+  Rows rows(c.width, 4);
   c.read(y, rows[0], rows[1]);
   for (int x = 0; x < c.width; ++x) {
     float a = rows[0][x], b = rows[1][x];
-    rows[2][x] = a * a;
-    rows[3][x] = b * b;
-    rows[4][x] = a * b;
+    rows[2][x] = a * a + b * b;
+    rows[3][x] = a * b;
   }
-  for (int i = 0; i < 5; ++i) blur_row(rows.padded(i), c.width, c.row(i, y));
+  for (int i = 0; i < 4; ++i) blur_row(rows.padded(i), c.width, c.row(i, y));
 }
 
 // SSIM of some rows, and the row-blurred derivatives of its sum by the blurred x, xx and xy.
@@ -110,13 +110,13 @@ void ssim_rows(const Channel& c, int first, int last, double* sums) {
   Rows derivatives(c.width, 3 * ROWS);
   FloatV total[ROWS] = {};
   for_lanes(c.width, [&](int x, int count) {
-    FloatV moments[5][ROWS];
-    for (int i = 0; i < 5; ++i) c.blur_columns(i, first, x, count, moments[i]);
+    FloatV moments[4][ROWS];
+    for (int i = 0; i < 4; ++i) c.blur_columns(i, first, x, count, moments[i]);
     for (int y = first; y < last; ++y) {
       const int i = y - first;
       FloatV mx = moments[0][i], my = moments[1][i];
-      FloatV vx = moments[2][i] - mx * mx, vy = moments[3][i] - my * my, vxy = moments[4][i] - mx * my;
-      FloatV a = 2.0f * mx * my + C1, b = 2.0f * vxy + C2, ca = mx * mx + my * my + C1, cb = vx + vy + C2;
+      FloatV means = mx * mx + my * my, v = moments[2][i] - means, vxy = moments[3][i] - mx * my;
+      FloatV a = 2.0f * mx * my + C1, b = 2.0f * vxy + C2, ca = means + C1, cb = v + C2;
       FloatV inverse = 1.0f / (ca * cb), ssim = a * b * inverse;
       FloatV by_vx = -(ssim * ca * inverse), by_vxy = 2.0f * a * inverse;
       FloatV by_mean = 2.0f * (my * b * inverse - mx * (ssim * cb * inverse + by_vx)) - my * by_vxy;
@@ -129,8 +129,8 @@ void ssim_rows(const Channel& c, int first, int last, double* sums) {
     }
   });
   for (int y = first; y < last; ++y) {
-    for (int i = 0; i < 3; ++i) blur_row(derivatives.padded(3 * (y - first) + i), c.width, c.row(5 + i, y));
-    sums[2 * y + 1] += sum(total[y - first]);
+    for (int i = 0; i < 3; ++i) blur_row(derivatives.padded(3 * (y - first) + i), c.width, c.row(4 + i, y));
+    sums[LOSS_SUMS * y + 1] += sum(total[y - first]);
   }
 }
 
@@ -138,10 +138,10 @@ void gradient_rows(const Channel& c, int first, int last, float l1_scale, float 
                    double* sums) {
   Rows rows(c.width, 2 * ROWS);
   for (int y = first; y < last; ++y) c.read(y, rows[2 * (y - first)], rows[2 * (y - first) + 1]);
-  FloatV l1[ROWS] = {};
+  FloatV l1[ROWS] = {}, by_log_gain[ROWS] = {};
   for_lanes(c.width, [&](int x, int count) {
     FloatV derivatives[3][ROWS];
-    for (int i = 0; i < 3; ++i) c.blur_columns(5 + i, first, x, count, derivatives[i]);
+    for (int i = 0; i < 3; ++i) c.blur_columns(4 + i, first, x, count, derivatives[i]);
     for (int y = first; y < last; ++y) {
       const int i = y - first;
       FloatV image = load(rows[2 * i] + x, count), target = load(rows[2 * i + 1] + x, count);
@@ -151,17 +151,22 @@ void gradient_rows(const Channel& c, int first, int last, float l1_scale, float 
       FloatV sign = select(more, broadcast(1.0f), select(less, broadcast(-1.0f), FloatV{}));
       FloatV by_ssim = derivatives[0][i] + 2.0f * image * derivatives[1][i] + target * derivatives[2][i];
       FloatV value = c.used(y, x, count) * (l1_scale * sign - ssim_scale * by_ssim);
+      by_log_gain[i] = by_log_gain[i] + value * image;
+      value = value * c.gain;
       float* out = gradient + 3 * (static_cast<int64_t>(y) * c.width + x) + c.channel;
       for (int lane = 0; lane < count; ++lane) out[3 * lane] = value[lane];
     }
   });
-  for (int y = first; y < last; ++y) sums[2 * y] += sum(l1[y - first]);
+  for (int y = first; y < last; ++y) {
+    sums[LOSS_SUMS * y] += sum(l1[y - first]);
+    sums[LOSS_SUMS * y + 2 + c.channel] += sum(by_log_gain[y - first]);
+  }
 }
 
 }  // namespace
 
-Loss l1_ssim(const float* image, const uint8_t* target, const uint8_t* mask, int width, int height, float ssim_weight,
-             float* planes, double* row_sums, float* gradient) {
+Loss l1_ssim(const float* image, const float* gain, const uint8_t* target, const uint8_t* mask, int width, int height,
+             float ssim_weight, float* planes, double* row_sums, float* gradient) {
   int64_t pixels = static_cast<int64_t>(width) * height, used = pixels;
   if (mask) used = pixels - std::count(mask, mask + pixels, uint8_t{0});
   const double share = used ? 1.0 / (3.0 * used) : 0.0;
@@ -169,9 +174,9 @@ Loss l1_ssim(const float* image, const uint8_t* target, const uint8_t* mask, int
     parallel_for((height + ROWS - 1) / ROWS,
                  [&](long block) { task(block * ROWS, std::min<int>(height, (block + 1) * ROWS)); });
   };
-  std::fill(row_sums, row_sums + 2 * height, 0.0);
+  std::fill(row_sums, row_sums + LOSS_SUMS * height, 0.0);
   for (int channel = 0; channel < 3; ++channel) {
-    Channel c{image, target, mask, width, height, channel, planes};
+    Channel c{image, target, mask, width, height, channel, gain ? gain[channel] : 1.0f, planes};
     for_rows([&](int first, int last) {
       for (int y = first; y < last; ++y) blur_moments(c, y);
     });
@@ -181,10 +186,12 @@ Loss l1_ssim(const float* image, const uint8_t* target, const uint8_t* mask, int
                     static_cast<float>(ssim_weight * share), gradient, row_sums);
     });
   }
-  Loss loss{0, 0};
+  Loss loss{};
   for (int y = 0; y < height; ++y) {
-    loss.l1 += row_sums[2 * y] * share;
-    loss.ssim += row_sums[2 * y + 1] * share;
+    const double* row = row_sums + LOSS_SUMS * y;
+    loss.l1 += row[0] * share;
+    loss.ssim += row[1] * share;
+    for (int channel = 0; channel < 3; ++channel) loss.by_log_gain[channel] += row[2 + channel];
   }
   return loss;
 }

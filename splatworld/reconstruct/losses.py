@@ -33,11 +33,9 @@ class PictureLoss:
             self._size = target.size
             width, height = target.size
             self._planes = torch.empty(kernels.LOSS_PLANES, height, width)
-            self._row_sums = torch.empty(height, 2, dtype=torch.float64)
-            self._exposed, self._gradient = torch.empty(2, height, width, 3)
-        exposed, gradient = torch.mul(image, gain, out=self._exposed), self._gradient
-        kernels.l1_ssim(
-            exposed, target.image, target.mask, self._ssim_weight, self._planes, self._row_sums, gradient
-        )  # fmt: skip
-        by_log_gain = exposed.mul_(gradient).sum(dim=(0, 1))
-        return gradient.mul_(gain), by_log_gain
+            self._row_sums = torch.empty(height, kernels.LOSS_SUMS, dtype=torch.float64)
+            self._gradient = torch.empty(height, width, 3)
+        _, _, by_log_gain = kernels.l1_ssim(
+            image, gain, target.image, target.mask, self._ssim_weight, self._planes, self._row_sums, self._gradient
+        )
+        return self._gradient, torch.tensor(by_log_gain, dtype=torch.float32)

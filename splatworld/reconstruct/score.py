@@ -35,10 +35,10 @@ def ssim(image: Tensor, target: Tensor, mask: Tensor | None = None) -> float:
     """Structural similarity with an 11-pixel Gaussian window (Wang et al., 2004); arguments as in `psnr`."""
     kernels = native.load()
     height, width = target.shape[:2]
-    _, value = kernels.l1_ssim(
-        image.clamp(0, 1).float().contiguous(), target.contiguous(),
+    _, value, _ = kernels.l1_ssim(
+        image.clamp(0, 1).float().contiguous(), None, target.contiguous(),
         None if mask is None else mask.to(torch.uint8).contiguous(), 1.0,
-        torch.empty(kernels.LOSS_PLANES, height, width), torch.empty(height, 2, dtype=torch.float64),
+        torch.empty(kernels.LOSS_PLANES, height, width), torch.empty(height, kernels.LOSS_SUMS).double(),
         torch.empty(height, width, 3),
     )  # fmt: skip
     return value

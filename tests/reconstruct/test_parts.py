@@ -17,13 +17,12 @@ from splatworld.render import ops
 from tests.reconstruct.clips import ring
 
 
-def loss(image, target, mask, weight):
-    height, width = image.shape[:2]
+def loss(image, target, mask, weight, gain=None):
+    kernels, (height, width) = native.load(), image.shape[:2]
+    planes, sums = torch.empty(kernels.LOSS_PLANES, height, width), torch.empty(height, kernels.LOSS_SUMS).double()
     gradient = torch.empty_like(image)
-    l1, similar = native.load().l1_ssim(
-        image, target, mask, weight, torch.empty(8, height, width), torch.empty(height, 2).double(), gradient
-    )
-    return l1, similar, gradient
+    l1, similar, by_log_gain = kernels.l1_ssim(image, gain, target, mask, weight, planes, sums, gradient)
+    return l1, similar, gradient, torch.tensor(by_log_gain)
 
 
 def plain_loss(image, target, mask, weight):
@@ -48,25 +47,28 @@ def plain_loss(image, target, mask, weight):
 
 @pytest.mark.parametrize("size", [(40, 30), (7, 5), (1, 1), (33, 17)])
 @pytest.mark.parametrize("masked", [False, True])
-def test_loss_and_its_gradient(size, masked):
+@pytest.mark.parametrize("gain", [None, (0.8, 1.1, 1.3)])
+def test_loss_and_its_gradients(size, masked, gain):
     generator = torch.Generator().manual_seed(1)
     image = torch.rand(size[1], size[0], 3, generator=generator)
     target = (torch.rand(size[1], size[0], 3, generator=generator) * 255).to(torch.uint8)
     mask = (torch.rand(size[1], size[0], generator=generator) > 0.3).to(torch.uint8) if masked else None
     if masked:
         mask[0, 0] = 1
-    l1, similar, gradient = loss(image, target, mask, 0.2)
-    exact = image.double().requires_grad_()
-    true_l1, true_similar, total = plain_loss(exact, target, mask, 0.2)
+    gain = None if gain is None else torch.tensor(gain)
+    l1, similar, gradient, by_log_gain = loss(image, target, mask, 0.2, gain)
+    exact, log_gain = image.double().requires_grad_(), torch.zeros(3).double() if gain is None else gain.double().log()
+    true_l1, true_similar, total = plain_loss(exact * log_gain.requires_grad_().exp(), target, mask, 0.2)
     total.backward()
     assert l1 == pytest.approx(float(true_l1.detach()), abs=1e-6)
     assert similar == pytest.approx(float(true_similar.detach()), abs=1e-5)
     assert float((gradient - exact.grad).norm() / exact.grad.norm()) < 1e-4
+    assert float((by_log_gain - log_gain.grad).norm() / log_gain.grad.norm()) < 1e-4
 
 
 def test_loss_with_everything_masked():
     image = torch.rand(6, 6, 3)
-    l1, similar, gradient = loss(
+    l1, similar, gradient, _ = loss(
         image, torch.zeros(6, 6, 3, dtype=torch.uint8), torch.zeros(6, 6, dtype=torch.uint8), 0.2
     )
     assert (l1, similar) == (0, 0)
