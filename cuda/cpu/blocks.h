@@ -10,24 +10,27 @@ namespace splatworld {
 
 constexpr int BLOCK_WIDTH = 4, BLOCK_HEIGHT = LANES / BLOCK_WIDTH;
 constexpr int BLOCKS_DOWN = TILE / BLOCK_HEIGHT, BLOCKS = TILE / BLOCK_WIDTH * BLOCKS_DOWN;
-static_assert(TILE * TILE / BLOCK_WIDTH == 64, "a bit for every row of a block");
+constexpr int GROUPS = BLOCKS / LANES;
 
-// One bit a block, at 16 * (its column) + (its first row).
+// One bit a block, column by column.
 using BlockSet = uint64_t;
-constexpr BlockSet ALL_BLOCKS = BLOCK_HEIGHT == 4   ? 0x1111111111111111u
-                                : BLOCK_HEIGHT == 2 ? 0x5555555555555555u
-                                                    : ~BlockSet{0};
 
-inline int first_block(BlockSet set) { return __builtin_ctzll(set) / BLOCK_HEIGHT; }
-inline BlockSet only(int block) { return BlockSet{1} << (block * BLOCK_HEIGHT); }
+inline int first_block(BlockSet set) { return __builtin_ctzll(set); }
+inline BlockSet only(int block) { return BlockSet{1} << block; }
 
-struct LaneOffsets {
-  FloatV x, y, line;  // centre of each lane's pixel in its block; in a row of pixels
-  LaneOffsets() {
-    for (int i = 0; i < LANES; ++i) {
-      x[i] = i % BLOCK_WIDTH + 0.5f;
-      y[i] = i / BLOCK_WIDTH + 0.5f;
-      line[i] = i + 0.5f;
+// Centres of pixels, counted from the tile's corner.
+struct Offsets {
+  FloatV x[BLOCKS], y[BLOCKS];       // of each block's pixels
+  FloatV left[GROUPS], top[GROUPS];  // of each block's first pixel, LANES blocks a group
+  Offsets() {
+    for (int block = 0; block < BLOCKS; ++block) {
+      const float first_x = block / BLOCKS_DOWN * BLOCK_WIDTH + 0.5f, first_y = block % BLOCKS_DOWN * BLOCK_HEIGHT + 0.5f;
+      for (int i = 0; i < LANES; ++i) {
+        x[block][i] = first_x + i % BLOCK_WIDTH;
+        y[block][i] = first_y + i / BLOCK_WIDTH;
+      }
+      left[block / LANES][block % LANES] = first_x;
+      top[block / LANES][block % LANES] = first_y;
     }
   }
 };
@@ -54,25 +57,42 @@ struct TileBox {
   }
 };
 
-// The blocks of a tile that an ellipse meets. Per row: |p dx + q dy| <= sqrt(cut - (r dy)^2). A hundredth of a pixel
-// absorbs rounding; the pixels decide.
-SW_HD BlockSet blocks_met(const Record& s, const TileBox& box, FloatV line) {
-  const float slack = s.p * 1e-2f, x0 = box.x + 0.5f - s.x, y0 = box.y - s.y;
+// The blocks of a tile that an ellipse meets: where the least u^2 + v^2 of the block, as one rectangle of pixel centres,
+// is within the cut. It lies on the column nearest to the splat, or as near to its best place there as the block
+// reaches. A hundredth of a pixel absorbs rounding; the pixels decide.
+SW_HD BlockSet blocks_met(const Record& s, const Offsets& offsets) {
+  const float slack = 1e-2f, tilt = -s.p * s.q / (s.q * s.q + s.r * s.r);
   BlockSet met = 0;
-  for (int row = 0; row < TILE; row += LANES) {
-    FloatV dy = line + (y0 + row);
-    FloatV v = s.r * dy, room = s.cut + 1e-2f - v * v, middle = s.q * dy;
-    FloatV half = vsqrt(vmax(room, FloatV{})) + slack;
-    FloatV low = -half - middle, high = half - middle;
-    MaskV inside = at_least(room, FloatV{});
-    for (int left = 0; left < TILE; left += BLOCK_WIDTH) {
-      float first = s.p * (x0 + left), last = first + (BLOCK_WIDTH - 1) * s.p;
-      MaskV meets = inside & at_least(high, broadcast(first)) & at_least(broadcast(last), low);
-      met |= static_cast<BlockSet>(bits(meets)) << (left / BLOCK_WIDTH * TILE + row);
-    }
+  for (int group = 0; group < GROUPS; ++group) {
+    FloatV left = offsets.left[group] - (s.x + slack), right = left + (BLOCK_WIDTH - 1 + 2 * slack);
+    FloatV top = offsets.top[group] - s.y, bottom = top + (BLOCK_HEIGHT - 1.0f);
+    FloatV nearest = most(left, least(right, FloatV{}));
+    FloatV dy = most(top, least(bottom, tilt * nearest));
+    FloatV across = s.q * dy, u = most(s.p * left + across, most(-(s.p * right) - across, FloatV{})), v = s.r * dy;
+    met |= static_cast<BlockSet>(bits(at_least(broadcast(s.cut + 1e-2f), u * u + v * v))) << (group * LANES);
   }
-  for (int step = 1; step < BLOCK_HEIGHT; step *= 2) met |= met >> step;
-  return met & ALL_BLOCKS;
+  return met;
+}
+
+// Of BATCH splats' blocks, the splats of each block, one bit a splat: a word has as many splats' sets side by side as
+// fit, and these square matrices are transposed.
+constexpr int BATCH = 64;
+inline void list_by_block(const BlockSet met[BATCH], uint64_t lists[BLOCKS]) {
+  for (int i = 0; i < BLOCKS; ++i) {
+    lists[i] = 0;
+    for (int k = 0; k < BATCH; k += BLOCKS) lists[i] |= met[i + k] << k;
+  }
+  uint64_t mask = ~uint64_t{0};
+  for (int half = 32; half > 0; half /= 2) {
+    mask ^= mask << half;
+    if (half >= BLOCKS) continue;
+    for (int start = 0; start < BLOCKS; start += 2 * half)
+      for (int i = start; i < start + half; ++i) {
+        uint64_t swap = (lists[i] >> half ^ lists[i + half]) & mask;
+        lists[i] ^= swap << half;
+        lists[i + half] ^= swap;
+      }
+  }
 }
 
 }  // namespace splatworld
