@@ -92,20 +92,22 @@ NB_MODULE(SPLATWORLD_MODULE(SPLATWORLD_LEVEL), m) {
   m.def("sort_by_depth", [](Array<float> records, Array<int32_t> counts, Array<int32_t> order, Array<int32_t> scratch) {
     nb::gil_scoped_release release;
     return sort_by_depth(static_cast<int64_t>(counts.shape(0)), as_records(records), counts.data(), order.data(),
-                         reinterpret_cast<uint32_t*>(scratch.data()));
+                         scratch.data());
   });
 
-  m.def("place_pairs", [](int64_t seen, Array<int32_t> order, Array<int32_t> counts, Array<int64_t> first_pair) {
+  m.def("number_pairs", [](Array<int32_t> counts, Array<int64_t> first_pair) {
     nb::gil_scoped_release release;
-    return place_pairs(seen, order.data(), counts.data(), first_pair.data());
+    return number_pairs(static_cast<int64_t>(counts.shape(0)), counts.data(), first_pair.data());
   });
 
-  m.def("list_tiles", [](int64_t seen, int64_t pairs, Array<int32_t> order, Array<int64_t> first_pair,
-                         Array<float> records, int width, int height, Array<int32_t> pair_tile,
-                         Array<int32_t> pair_splat, Array<int32_t> pair_slot, Array<int64_t> tile_start) {
+  m.def("list_tiles", [](int64_t seen, int64_t pairs, Array<int32_t> order, Array<int32_t> counts,
+                         Array<int64_t> first_pair, Array<float> records, int width, int height, int parts,
+                         Array<int32_t> scratch, Array<int32_t> pair_splat, Array<int32_t> pair_slot,
+                         Array<int64_t> tile_start) {
     nb::gil_scoped_release release;
-    list_tiles(seen, pairs, order.data(), first_pair.data(), as_records(records), pixels(width, height),
-               pair_tile.data(), pair_splat.data(), pair_slot.data(), tile_start.data());
+    list_tiles(static_cast<int64_t>(counts.shape(0)), seen, pairs, order.data(), counts.data(), first_pair.data(),
+               as_records(records), pixels(width, height), parts, scratch.data(), pair_splat.data(), pair_slot.data(),
+               tile_start.data());
   });
 
   m.def("rasterize",

@@ -16,7 +16,7 @@ constexpr int PAIR_FLOATS = 10;
 // A splat as the rasterizer reads it: alpha = min(0.999, opacity * 2^-(u^2 + v^2)) with u = p dx + q dy, v = r dy,
 // the Cholesky factor of the conic with log2(e)/2 folded in. Nothing is seen where u^2 + v^2 > cut.
 struct Record {
-  float x, y, p, q, r, opacity, color[3], depth, cut;
+  float x, y, p, q, r, cut, depth, opacity, color[3];
   int32_t body;
 };
 static_assert(sizeof(Record) == RECORD_FLOATS * sizeof(float));
@@ -71,13 +71,15 @@ void project_backward(const SplatArrays& splats, const View& view, const int32_t
                       const SplatGradients& gradients);
 
 // intersect.cpp
-// order [N] and scratch [2 N]: indices of the seen splats, near to far, ties by index. Returns how many.
-int64_t sort_by_depth(int64_t count, const Record* records, const int32_t* counts, int32_t* order, uint32_t* scratch);
-// first_pair [N] for the splats in order. Returns P.
-int64_t place_pairs(int64_t seen, const int32_t* order, const int32_t* counts, int64_t* first_pair);
-// pair_splat [P], pair_slot [P]: by tile, near to far; tile_start [tiles + 1]. pair_tile: scratch [P].
-void list_tiles(int64_t seen, int64_t pairs, const int32_t* order, const int64_t* first_pair, const Record* records,
-                const View& view, int32_t* pair_tile, int32_t* pair_splat, int32_t* pair_slot, int64_t* tile_start);
+// order [N] and scratch [4 N]: indices of the seen splats, near to far, ties by index. Returns how many.
+int64_t sort_by_depth(int64_t count, const Record* records, const int32_t* counts, int32_t* order, int32_t* scratch);
+// first_pair [N]: pairs are numbered splat by splat. Returns P.
+int64_t number_pairs(int64_t count, const int32_t* counts, int64_t* first_pair);
+// pair_splat [P], pair_slot [P]: by tile, near to far; tile_start [tiles + 1]. The work is done in `parts`, at most that
+// many at a time; scratch [3 P + parts tiles].
+void list_tiles(int64_t count, int64_t seen, int64_t pairs, const int32_t* order, const int32_t* counts,
+                const int64_t* first_pair, const Record* records, const View& view, int parts, int32_t* scratch,
+                int32_t* pair_splat, int32_t* pair_slot, int64_t* tile_start);
 
 // merge.cpp
 struct TileLists {

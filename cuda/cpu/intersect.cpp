@@ -2,80 +2,132 @@
 // keeps that order (Faster-GS, 2025).
 #include <algorithm>
 #include <cstring>
+#include <numeric>
+#include <utility>
 
+#include "cpu/rows.h"
 #include "cpu/threads.h"
 #include "cpu/tiles.h"
 
 namespace splatworld {
+namespace {
 
-int64_t sort_by_depth(int64_t count, const Record* records, const int32_t* counts, int32_t* order, uint32_t* scratch) {
-  // Positive floats order like their bits. Three stable passes of 11 bits.
-  uint32_t* keys = scratch;
-  int32_t* other = reinterpret_cast<int32_t*>(scratch + count);
+constexpr int DIGIT_BITS = 11, DIGITS = 3, RADIX = 1 << DIGIT_BITS;
+
+// A splat and its depth, whose bits order like the number because it is positive.
+struct Key {
+  uint32_t depth;
+  int32_t splat;
+  uint32_t digit(int place) const { return depth >> place * DIGIT_BITS & (RADIX - 1); }
+};
+
+// A (tile, splat) pair and its number.
+struct Pair {
+  int32_t tile, splat, slot;
+};
+
+// The pairs of up to LANES splats, which `pairs` holds one splat after the other, counted into tiles. Returns their end.
+Pair* find_pairs(const Rows& rows, const int32_t* counts, const int64_t* first_pair, const Record* records,
+                 const View& view, Pair* pairs, int32_t* tile_counts) {
+  const int tiles_x = view.tiles_x();
+  FloatV v[8];
+  rows.load(reinterpret_cast<const float*>(records), RECORD_FLOATS, 8, v);
+  Pair *next[LANES], *end = pairs;
+  int32_t slot[LANES];
+  IntV wanted{};
+  for (int i = 0; i < rows.valid; ++i) {
+    next[i] = end;
+    end += counts[rows.index[i]];
+    slot[i] = static_cast<int32_t>(first_pair[rows.index[i]]);
+    wanted[i] = -1;
+  }
+  for_tile_rows({v[0], v[1], v[2], v[3], v[4], v[5]}, wanted, view, [&](IntV row, const TileSpans& columns) {
+    int32_t first[LANES], last[LANES];
+    IntV left = row * tiles_x + columns.first, right = row * tiles_x + columns.last;
+    std::memcpy(first, &left, sizeof first);
+    std::memcpy(last, &right, sizeof last);
+    for (uint32_t todo = bits(left <= right); todo; todo &= todo - 1) {
+      int i = __builtin_ctz(todo);
+      for (int32_t tile = first[i]; tile <= last[i]; ++tile) {
+        *next[i]++ = {tile, static_cast<int32_t>(rows.index[i]), slot[i]++};
+        ++tile_counts[tile];
+      }
+    }
+  });
+  return end;
+}
+
+}  // namespace
+
+// Keys are carried along: fetched by index, they would come from all over the memory in every pass.
+int64_t sort_by_depth(int64_t count, const Record* records, const int32_t* counts, int32_t* order, int32_t* scratch) {
+  Key *from = reinterpret_cast<Key*>(scratch), *to = from + count;
+  uint32_t start[DIGITS][RADIX] = {};
   int64_t seen = 0;
   for (int64_t n = 0; n < count; ++n) {
     if (!counts[n]) continue;
-    std::memcpy(&keys[n], &records[n].depth, sizeof(uint32_t));
-    order[seen++] = static_cast<int32_t>(n);
+    Key& key = from[seen++];
+    std::memcpy(&key.depth, &records[n].depth, sizeof key.depth);
+    key.splat = static_cast<int32_t>(n);
+    for (int place = 0; place < DIGITS; ++place) ++start[place][key.digit(place)];
   }
-  int32_t *from = order, *to = other;
-  for (int shift = 0; shift < 33; shift += 11) {
-    int64_t start[2048] = {};
-    auto digit = [&](int32_t n) { return (keys[n] >> shift) & 2047u; };
-    for (int64_t i = 0; i < seen; ++i) ++start[digit(from[i])];
-    int64_t total = 0;
-    for (int64_t& s : start) {
-      int64_t size = s;
-      s = total;
-      total += size;
-    }
-    for (int64_t i = 0; i < seen; ++i) to[start[digit(from[i])]++] = from[i];
+  for (int place = 0; place < DIGITS; ++place) {
+    uint32_t total = 0;
+    for (uint32_t& s : start[place]) total += std::exchange(s, total);
+    if (place == DIGITS - 1)
+      for (int64_t i = 0; i < seen; ++i) order[start[place][from[i].digit(place)]++] = from[i].splat;
+    else
+      for (int64_t i = 0; i < seen; ++i) to[start[place][from[i].digit(place)]++] = from[i];
     std::swap(from, to);
   }
-  if (from != order) std::memcpy(order, from, seen * sizeof(int32_t));
   return seen;
 }
 
-int64_t place_pairs(int64_t seen, const int32_t* order, const int32_t* counts, int64_t* first_pair) {
+int64_t number_pairs(int64_t count, const int32_t* counts, int64_t* first_pair) {
   int64_t total = 0;
-  for (int64_t i = 0; i < seen; ++i) {
-    first_pair[order[i]] = total;
-    total += counts[order[i]];
+  for (int64_t n = 0; n < count; ++n) {
+    first_pair[n] = total;
+    total += counts[n];
   }
   return total;
 }
 
-void list_tiles(int64_t seen, int64_t pairs, const int32_t* order, const int64_t* first_pair, const Record* records,
-                const View& view, int32_t* pair_tile, int32_t* pair_splat, int32_t* pair_slot, int64_t* tile_start) {
-  constexpr int64_t chunk_size = 512;
-  const int tiles_x = view.tiles_x();
-  const int64_t tiles = static_cast<int64_t>(tiles_x) * view.tiles_y();
-  parallel_for((seen + chunk_size - 1) / chunk_size, [&](long chunk) {
-    int64_t end = std::min<int64_t>(seen, (chunk + 1) * chunk_size);
-    for (int64_t i = chunk * chunk_size; i < end; ++i) {
-      const Record& record = records[order[i]];
-      int64_t slot = first_pair[order[i]];
-      Extent extent = tile_extent(record, view);
-      for (int row = extent.rows.first; row <= extent.rows.last; ++row) {
-        TileSpan columns = tile_columns(record, extent, view, row);
-        for (int column = columns.first; column <= columns.last; ++column) pair_tile[slot++] = row * tiles_x + column;
-      }
+void list_tiles(int64_t count, int64_t seen, int64_t pairs, const int32_t* order, const int32_t* counts,
+                const int64_t* first_pair, const Record* records, const View& view, int parts, int32_t* scratch,
+                int32_t* pair_splat, int32_t* pair_slot, int64_t* tile_start) {
+  const int64_t tiles = static_cast<int64_t>(view.tiles_x()) * view.tiles_y();
+  Pair* listed = reinterpret_cast<Pair*>(scratch);
+  int32_t* part_tiles = scratch + 3 * pairs;
+  auto first = [&](long part) { return seen * part / parts; };
+  auto first_listed = [&](long part) {
+    auto add = [&](int64_t sum, int32_t splat) { return sum + counts[splat]; };
+    return part == parts ? pairs : std::accumulate(order, order + first(part), int64_t{0}, add);
+  };
+  // Each part of the order finds its pairs, counts them in every tile, and then knows where they belong.
+  parallel_for(parts, [&](long part) {
+    int32_t* tile_counts = part_tiles + part * tiles;
+    std::fill(tile_counts, tile_counts + tiles, 0);
+    Pair* next = listed + first_listed(part);
+    for (int64_t i = first(part); i < first(part + 1); i += LANES) {
+      const Rows rows(order + i, static_cast<int>(std::min<int64_t>(LANES, first(part + 1) - i)), count);
+      next = find_pairs(rows, counts, first_pair, records, view, next, tile_counts);
     }
   });
-  std::fill(tile_start, tile_start + tiles + 1, int64_t{0});
-  for (int64_t slot = 0; slot < pairs; ++slot) ++tile_start[pair_tile[slot] + 1];
-  for (int64_t tile = 0; tile < tiles; ++tile) tile_start[tile + 1] += tile_start[tile];
-  // tile_start doubles as the write cursor and is shifted back afterwards.
-  for (int64_t i = 0; i < seen; ++i) {
-    int64_t begin = first_pair[order[i]], end = i + 1 < seen ? first_pair[order[i + 1]] : pairs;
-    for (int64_t slot = begin; slot < end; ++slot) {
-      int64_t place = tile_start[pair_tile[slot]]++;
-      pair_splat[place] = order[i];
-      pair_slot[place] = static_cast<int32_t>(slot);
-    }
+  int32_t total = 0;
+  for (int64_t tile = 0; tile < tiles; ++tile) {
+    tile_start[tile] = total;
+    for (int part = 0; part < parts; ++part) total += std::exchange(part_tiles[part * tiles + tile], total);
   }
-  for (int64_t tile = tiles; tile > 0; --tile) tile_start[tile] = tile_start[tile - 1];
-  tile_start[0] = 0;
+  tile_start[tiles] = pairs;
+  parallel_for(parts, [&](long part) {
+    int32_t* places = part_tiles + part * tiles;
+    const Pair* end = listed + first_listed(part + 1);
+    for (const Pair* pair = listed + first_listed(part); pair < end; ++pair) {
+      int32_t place = places[pair->tile]++;
+      pair_splat[place] = pair->splat;
+      pair_slot[place] = pair->slot;
+    }
+  });
 }
 
 }  // namespace splatworld

@@ -16,7 +16,7 @@ from splatworld.render import ops
 STAGES = {
     "project": "project",
     "sort_by_depth": "sort",
-    "place_pairs": "sort",
+    "number_pairs": "sort",
     "list_tiles": "list",
     "rasterize": "blend",
     "rasterize_backward": "backward",

@@ -49,9 +49,9 @@ def list_pairs(records: Tensor, counts: Tensor, size: tuple[int, int]) -> PairLi
     """
     kernels, count = native.load(), len(counts)
     order = torch.empty(count, dtype=torch.int32)
-    seen = kernels.sort_by_depth(records, counts, order, torch.empty(2 * count, dtype=torch.int32))
+    seen = kernels.sort_by_depth(records, counts, order, torch.empty(4 * count, dtype=torch.int32))
     first_pair = torch.empty(count, dtype=torch.int64)
-    pairs = kernels.place_pairs(seen, order, counts, first_pair)
+    pairs = kernels.number_pairs(counts, first_pair)
     if pairs >= 2**31:
         raise InputError(
             f"rasterize: {pairs} (tile, splat) pairs do not fit; render a smaller picture or fewer splats."
@@ -59,9 +59,10 @@ def list_pairs(records: Tensor, counts: Tensor, size: tuple[int, int]) -> PairLi
     tiles = -(-size[0] // kernels.TILE) * -(-size[1] // kernels.TILE)
     pair_splat, pair_slot = torch.empty(pairs, dtype=torch.int32), torch.empty(pairs, dtype=torch.int32)
     tile_start = torch.empty(tiles + 1, dtype=torch.int64)
+    parts = kernels.get_threads()
     kernels.list_tiles(
-        seen, pairs, order, first_pair, records, *size, torch.empty(pairs, dtype=torch.int32),
-        pair_splat, pair_slot, tile_start,
+        seen, pairs, order, counts, first_pair, records, *size, parts,
+        torch.empty(3 * pairs + parts * tiles, dtype=torch.int32), pair_splat, pair_slot, tile_start,
     )  # fmt: skip
     return PairLists(first_pair, pair_splat, pair_slot, tile_start)
 
