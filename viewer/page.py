@@ -106,9 +106,7 @@ def summary(source: Source, drawn: int) -> dict[str, str]:
         "World": source.name,
         "Splats": f"{len(splats):,}" + (f" ({left:,} too faint to draw)" if left else ""),
         "Size": " x ".join(f"{side:.3g}" for side in (high - low).tolist()) + f" {source.unit}",
-        "Scale": "unknown: lengths are capture units"
-        if world.scale.source == "none"
-        else f"metres, from {world.scale.source.replace('_', ' ')}",
+        "Scale": str(world.scale),
         "Up": "+z, along gravity" if bool(world.gravity.any()) else "+z, gravity unknown",
         "Cameras": f"{len(world.cameras)}, {len(source.held_out)} held out",
         "Bodies": _bodies(source),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pycolmap
 
-from splatworld.capture.colmap import write_colmap
+from splatworld.capture.colmap import find_model, write_colmap
 from splatworld.capture.config import fit_side
 from splatworld.core.clip import PosedClip
+from splatworld.core.similarity import Similarity
 
 THUMBNAIL_SIDE = 256
 """Longest side of a thumbnail, px."""
@@ -39,6 +42,19 @@ def keep_capture(posed: PosedClip, folder: Path) -> None:
         file = folder / "thumbnails" / thumbnail_name(name)
         file.parent.mkdir(exist_ok=True)
         file.write_bytes(cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes())
+
+
+def move_capture(source: Path, target: Path, similarity: Similarity) -> None:
+    """Copy a world's `capture/` folder into the empty one at `target`, its COLMAP model moved along with the world."""
+    if not source.is_dir():
+        return
+    shutil.copytree(source, target, dirs_exist_ok=True)
+    model = find_model(target)
+    if model is not None:
+        reconstruction = pycolmap.Reconstruction(str(model))
+        rotation = pycolmap.Rotation3d(similarity.quat.numpy()[[1, 2, 3, 0]])
+        reconstruction.transform(pycolmap.Sim3d(similarity.scale, rotation, similarity.translation.numpy()))
+        reconstruction.write_binary(str(model))
 
 
 def thumbnail_name(name: str) -> str:

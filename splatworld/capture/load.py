@@ -13,8 +13,10 @@ from splatworld.capture.colmap import find_model, load_colmap
 from splatworld.capture.config import CaptureConfig, Progress
 from splatworld.capture.images import IMAGE_SUFFIXES, held_out_every, list_images, read_frames
 from splatworld.capture.keyframes import choose_keyframes
+from splatworld.capture.layouts import find_layout
 from splatworld.capture.motion import measure_motion
 from splatworld.capture.nerfstudio import load_nerfstudio
+from splatworld.capture.recorded import load_recorded
 from splatworld.capture.sfm import find_cameras
 from splatworld.capture.video import VIDEO_SUFFIXES, decode_chosen, open_video
 from splatworld.core.checks import InputError
@@ -28,7 +30,7 @@ def load_capture(
 
     Args:
         path: a video file; a folder of images; a COLMAP model, or a folder with `sparse/0` and `images`; a nerfstudio
-            `transforms.json` or its folder.
+            `transforms.json` or its folder; a recording with poses, see `layouts`.
         config: see `CaptureConfig`; defaults if left out.
         progress: `progress(stage, done, total)`.
 
@@ -49,6 +51,9 @@ def load_capture(
             return load_nerfstudio(path / "transforms.json", config, progress=progress)
         if find_model(path) is not None:
             return load_colmap(path, config, progress=progress)
+        read = find_layout(path)
+        if read is not None:
+            return load_recorded(read(path), config, progress=progress)
         return _place_folder(path, config, progress)
     if path.suffix.lower() == ".json":
         return load_nerfstudio(path, config, progress=progress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +10,9 @@ from tyro.conf import arg
 
 from splatworld.cli.reconstruct import Settings, build
 from splatworld.cli.terminal import Common, Terminal, table
+
+SAMPLE_MARKER = 0.08
+"""m, side of the marker on the sample's table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,8 @@ def run(options: Options, terminal: Terminal) -> int:
     from splatworld.evaluate.demo_page import write_page
 
     video = options.video or sample()
+    if options.video is None and options.marker_size is None:
+        options = replace(options, marker_size=SAMPLE_MARKER)
     world, posed, stopped = build(video, options.output / "world", options, terminal, overwrite=True)
     page = write_page(world, posed, options.output, title=f"A world from {video.name}", progress=terminal.progress)
     data = {"world": str(options.output / "world"), "page": str(page), "metrics": world.metrics}

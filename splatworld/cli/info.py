@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,6 +29,7 @@ def run(options: Options, terminal: Terminal) -> None:
 
 def readable(data: dict[str, Any]) -> dict[str, Any]:
     """The summary in words."""
+    from splatworld.core.world import Scale
     from splatworld.evaluate.report import figure
 
     rows = {name: value for name, value in data.items() if isinstance(value, str | int)}
@@ -41,8 +43,7 @@ def readable(data: dict[str, Any]) -> dict[str, Any]:
         rows["bodies"] = ", ".join(f"{b['name']} ({b['kind']}, {b['splats']} splats)" for b in data["bodies"])
         rows["cameras"] = len(data["cameras"])
         scale = data["scale"]
-        unknown = "unknown: lengths are capture units"
-        rows["scale"] = unknown if scale["source"] == "none" else f"{scale['value']:.4g} (from {scale['source']})"
+        rows["scale"] = str(Scale(scale["value"], scale["source"], scale["std"] or math.inf))
         rows["gravity"] = " ".join(f"{g:.3g}" for g in data["gravity"]) if any(data["gravity"]) else "unknown"
     if "duration" in data:
         width, height = data["size"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -35,6 +35,12 @@ class Settings:
     """Number of splats that the fit may grow to."""
     threads: int = 0
     """Threads; 0 uses every core."""
+    marker_size: float | None = None
+    """Side of the black square of the printed markers in view (ArUco, AprilTag), m: sets the scale."""
+    marker_id: int | None = None
+    """The one marker that has this size, where others are in view."""
+    known_length: tuple[float, str, float, float, float, float] | None = None
+    """METRES FRAME X1 Y1 X2 Y2: how far two points lie apart, and their pixels in one frame as it is fitted."""
     fresh: bool = False
     """Begin anew although an unfinished run with the same input and options is there."""
     checkpoint_every: float = 30
@@ -76,7 +82,10 @@ def build(
     from splatworld.capture.config import CaptureConfig
     from splatworld.capture.keep import keep_capture
     from splatworld.capture.load import load_capture
+    from splatworld.capture.metric import MetricConfig, to_metres
+    from splatworld.capture.scale import check_metres
     from splatworld.capture.undistort import undistort
+    from splatworld.core.checks import check_choice
     from splatworld.reconstruct.config import FitConfig
     from splatworld.reconstruct.fit import fit
     from splatworld.reconstruct.work import WorkFolder, key_of, stamp
@@ -91,20 +100,43 @@ def build(
         deterministic=settings.deterministic,
         **_given(max_side=settings.max_side, held_out_every=settings.held_out_every),
     )
+    metric_config = MetricConfig(marker_size=settings.marker_size, marker_id=settings.marker_id)
     with WorkFolder(output, every=settings.checkpoint_every, say=terminal.say) as work:
         if settings.fresh:
             work.remove()
         frames = key_of(stamp(capture), capture_config)
         posed = work.posed(frames, lambda: undistort(load_capture(capture, capture_config, progress=terminal.progress)))
+        posed = to_metres(posed, metric_config)
+        if settings.known_length is not None:  # before the fit, which takes minutes
+            check_metres("--known-length", settings.known_length[0])
+            check_choice("--known-length", "FRAME", settings.known_length[1], posed.clip.names)
         for note in posed.notes:
             terminal.say(note)
         with stopping(terminal) as stop:
-            checkpoint = work.checkpoint(key_of(frames, fit_config))
+            checkpoint = work.checkpoint(key_of(frames, metric_config, fit_config))
             world = fit(posed, fit_config, progress=terminal.progress, stop=stop, checkpoint=checkpoint)
+            if settings.known_length is not None:
+                world, posed = _with_length(world, posed, settings.known_length, terminal)
             store.save_world(world, output, overwrite=overwrite, capture=lambda folder: keep_capture(posed, folder))
             if not stop():
                 work.remove()
             return world, posed, stop()
+
+
+def _with_length(
+    world: World, posed: PosedClip, known: tuple[float, str, float, float, float, float], terminal: Terminal
+) -> tuple[World, PosedClip]:
+    """The world and its frames rescaled by a length in one of them."""
+    import torch
+
+    from splatworld.bodies.rescale import scale_from_pixels, to_scale
+
+    metres, name, *pixels = known
+    ends = torch.tensor(pixels, dtype=torch.float64).reshape(2, 2)
+    world, change, notes = to_scale(world, scale_from_pixels(world, world.cameras[name], ends, metres))
+    for note in notes:
+        terminal.say(note)
+    return world, replace(posed.moved(change), scale=world.scale)
 
 
 def report(world: World, output: Path, terminal: Terminal, *, stopped: bool) -> None:
@@ -116,16 +148,17 @@ def report(world: World, output: Path, terminal: Terminal, *, stopped: bool) -> 
         "splats": len(world.splats),
         "cameras": len(world.cameras),
         "scale": world.scale.source,
+        "scale_std": world.scale.std if world.scale.source != "none" else None,
         "stopped_early": stopped,
         "metrics": world.metrics,
     }
     numbers = {k: v for k, v in world.metrics.items() if isinstance(v, float | int)}
     figures = {k: figure(v) for k, v in numbers.items()}
-    terminal.result(data, table({k: data[k] for k in ("world", "splats", "cameras", "scale")} | figures))
+    terminal.result(
+        data, table({k: data[k] for k in ("world", "splats", "cameras")} | {"scale": str(world.scale)} | figures)
+    )
     for warning in world.metrics.get("warnings", []):
         terminal.say(warning)
-    if world.scale.source == "none":
-        terminal.say("lengths are capture units: nothing in the capture told its scale")
     if stopped:
         terminal.say(f"interrupted: {output} holds the world so far; the same command with --overwrite goes on")
 

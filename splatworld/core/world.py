@@ -33,6 +33,11 @@ class Scale:
     source: str = "none"
     std: float = float("inf")
 
+    def __str__(self) -> str:
+        if self.source == "none":
+            return "unknown: lengths are capture units"
+        return f"metres to +- {100 * self.std:.2g} %, from {self.source.replace('_', ' ')}"
+
 
 @dataclass(frozen=True)
 class Skin:

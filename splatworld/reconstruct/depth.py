@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from splatworld.core.camera import Camera, project
+from splatworld.capture.depth import depth_ratios
 from splatworld.core.clip import PosedClip
 from splatworld.render.ops import RasterPass
 
@@ -23,24 +23,9 @@ def depth_unit(posed: PosedClip) -> float:
     clip = posed.clip
     if clip.depths is None:
         return 1.0
-    ratios = []
-    for frame in torch.nonzero(~clip.held_out).squeeze(-1).tolist():
-        points = posed.points[posed.tracks[posed.tracks[:, 1] == frame, 0]]
-        row, column, depth, inside = pixels_of(posed.cameras[frame], points)
-        given = clip.depths[frame][row, column].double()
-        ratios.append((given / depth.double())[inside & (given > 0)])
+    ratios = depth_ratios(posed, torch.nonzero(~clip.held_out).squeeze(-1).tolist())
     ratio = torch.cat(ratios)
     return float(ratio.median()) if len(ratio) >= LEAST_SAMPLES else 1.0
-
-
-def pixels_of(camera: Camera, points: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Row [N], column [N] of the pixels that show `points` [N, 3], clamped to the image; depth [N]; inside [N] bool."""
-    pixels, depth = project(camera, points.to(camera.world_from_camera.dtype))
-    pixels = torch.where((depth > 1e-6)[:, None], pixels, torch.full_like(pixels, -1.0))
-    size = torch.tensor(camera.size)
-    inside = ((pixels >= 0) & (pixels < size)).all(dim=-1)
-    column, row = torch.minimum(pixels.long().clamp(min=0), size - 1).unbind(-1)
-    return row, column, depth, inside
 
 
 def depth_gradients(one: RasterPass, target: Tensor, weight: float) -> tuple[Tensor, Tensor]:

@@ -7,10 +7,10 @@ import statistics
 import torch
 from torch import Tensor
 
+from splatworld.capture.depth import pixels_of
 from splatworld.core.camera import Camera, resize
 from splatworld.core.clip import PosedClip
 from splatworld.core.splats import SH_CONSTANT, Splats
-from splatworld.reconstruct.depth import pixels_of
 from splatworld.reconstruct.score import psnr
 from splatworld.reconstruct.views import Target, View
 from splatworld.render.ops import RasterPass, camera_rows

@@ -7,12 +7,13 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from splatworld.capture.depth import pixels_of
 from splatworld.core.camera import Camera, project, unproject
 from splatworld.core.checks import InputError
 from splatworld.core.clip import PosedClip
 from splatworld.core.splats import Splats, from_points
 from splatworld.reconstruct.config import FitConfig
-from splatworld.reconstruct.depth import depth_unit, pixels_of
+from splatworld.reconstruct.depth import depth_unit
 
 LEAST_POINTS = 50
 """Fewer points than this cannot start a fit."""

@@ -61,6 +61,18 @@ def render(view: Camera) -> np.ndarray:
     return picture
 
 
+def depth(view: Camera) -> np.ndarray:
+    """[H, W] float32 m along +z."""
+    width, height = view.size
+    x = (np.arange(width) + 0.5 - view.center[0].item()) / view.focal[0].item()
+    y = (np.arange(height) + 0.5 - view.center[1].item()) / view.focal[1].item()
+    local = np.stack(np.broadcast_arrays(x[None], y[:, None], 1.0), axis=-1)
+    rays = local @ pose.quat_to_matrix(view.world_from_camera[3:]).numpy().T
+    with np.errstate(divide="ignore"):
+        distance = (np.sign(rays) * HALF - view.world_from_camera[:3].numpy()) / rays
+    return distance.min(axis=-1).astype(np.float32)
+
+
 def walk(count: int) -> list[Camera]:
     """Cameras on an arc that look into a corner of the room."""
     angles = np.linspace(-0.6, 0.6, count)

@@ -13,6 +13,7 @@ import splatworld.capture.load
 import splatworld.capture.undistort
 import splatworld.reconstruct.fit
 from splatworld import store
+from splatworld.capture.metric import to_metres
 from splatworld.cli import main as command
 from splatworld.core import pose
 from splatworld.core.camera import Camera
@@ -48,7 +49,8 @@ def make_posed(count: int = 9) -> PosedClip:
 def make_fitted(posed: PosedClip) -> World:
     points, colors = posed.points.float(), posed.colors
     splats = from_points(points, colors, scale=torch.full((1,), 0.02), opacity=0.9)
-    return World(splats=splats, cameras=dict(zip(posed.clip.names, posed.cameras, strict=True)), metrics={"psnr": 30.0})
+    cameras = dict(zip(posed.clip.names, posed.cameras, strict=True))
+    return World(splats, cameras=cameras, metrics={"psnr": 30.0}, scale=posed.scale, gravity=posed.gravity)
 
 
 @pytest.fixture(autouse=True)
@@ -81,8 +83,8 @@ def test_writes_a_world_with_its_capture(tmp_path, capsys):
     assert json.loads(out)["splats"] == 1
     assert "Fine." in err
     assert "fit: 10 in" in err
-    assert "lengths are capture units" in err
-    assert_equal(store.load_world(tmp_path / "w"), make_fitted(make_posed()))
+    assert "nothing in view tells the scale" in err
+    assert_equal(store.load_world(tmp_path / "w"), make_fitted(to_metres(make_posed())))
     picture = cv2.imread(str(tmp_path / "w" / "capture" / "thumbnails" / "frame_000004.jpg"))
     assert picture.shape == (192, 256, 3)
     assert (tmp_path / "w" / "capture" / "sparse" / "0" / "cameras.bin").is_file()
@@ -167,3 +169,37 @@ def test_render_writes_pictures_depth_and_bodies(tmp_path, capsys):
     assert abs(int(read["_depth"][60, 80]) - 1000) < 20
     assert read["_body"][60, 80] == 1
     assert read["_body"][0, 0] == read["_depth"][0, 0] == 0
+
+
+def test_a_known_length_sets_the_scale(tmp_path, capsys):
+    """The white dot is 0.04 across in the capture's unit; its picture says so within a few percent."""
+    posed = make_posed()
+    splats = torch.cartesian_prod(torch.linspace(-0.3, 0.3, 40), torch.zeros(1), torch.linspace(-0.3, 0.3, 40))
+    wall = from_points(splats, torch.full((1600, 3), 200).byte(), scale=torch.full((1600,), 0.01), opacity=0.95)
+    posed_world = World(wall, cameras=dict(zip(posed.clip.names, posed.cameras, strict=True)))
+    store.save_world(posed_world, tmp_path / "w")
+    # The first camera stands 1 before the wall: 30 px of 300 are 0.1.
+    length = ["--known-length", "0.2", "--camera", "frame_000000", "--pixels", "145", "120", "175", "120"]
+    assert run("scale", tmp_path / "w", *length, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["factor"] == pytest.approx(2, rel=0.03)
+    assert store.load_world(tmp_path / "w").scale.source == "known_length"
+
+
+@pytest.mark.parametrize(
+    ("length", "said"),
+    [
+        (["0.1", "frame_9", "1", "2", "3", "4"], "FRAME is 'frame_9', expected one of"),
+        (["-1", "frame_000001", "1", "2", "3", "4"], "--known-length is -1"),
+        (["0.1", "frame_000001", "1", "2", "3000", "4"], "lies outside of the picture"),
+        (["0.1", "frame_000001", "1", "2", "3", "4"], "shows no surface"),
+    ],
+)
+def test_a_length_that_cannot_be_used_leaves_nothing(tmp_path, capsys, length, said):
+    assert run("reconstruct", "video.mp4", "-o", tmp_path / "w", "--known-length", *length) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "w").exists()
+
+
+def test_a_marker_size_is_checked_before_the_capture(tmp_path, capsys):
+    assert run("reconstruct", "video.mp4", "-o", tmp_path / "w", "--marker-size", "0") == 2
+    assert "the marker size is 0" in capsys.readouterr().err
