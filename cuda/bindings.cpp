@@ -3,6 +3,8 @@
 
 #define SPLATWORLD_MODULE(level) SPLATWORLD_JOIN(_native_, level)
 
+void bind_geometry(nb::module_& m);
+
 namespace {
 
 PairGradient* as_pairs(const Array<float>& array) { return reinterpret_cast<PairGradient*>(array.data()); }
@@ -193,4 +195,6 @@ NB_MODULE(SPLATWORLD_MODULE(SPLATWORLD_LEVEL), m) {
     wander(static_cast<int64_t>(means.shape(0)), opacity_logits.data(), log_scales.data(), quats.data(),
            {strength, below, seed, step}, means.data());
   });
+
+  bind_geometry(m);
 }

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "math/distance.h"
 #include "math/project.h"
 
 namespace splatworld {
@@ -148,5 +149,22 @@ struct Walk {
 // opacity of half a hundredth.
 void wander(int64_t count, const float* opacity_logits, const float* log_scales, const float* quats, const Walk& walk,
             float* means);
+
+// distance.cpp
+struct Triangles {
+  int64_t count;
+  const float* vertices;  // [V, 3]
+  const int32_t* faces;   // [F, 3]
+};
+// A balanced tree of boxes over the triangles. order: scratch [F]; boxes: scratch [2 leaves, 6], `leaves` a power of two.
+struct BoxTree {
+  int64_t leaves;
+  int32_t* order;
+  float* boxes;
+};
+// grid.values [X, Y, Z]: distance to the nearest triangle, negative where the closed surface winds around a sample.
+void fill_distances(const Triangles& triangles, const BoxTree& tree, const Grid& grid, float* values);
+// distance [N] and gradient [N, 3] at points [N, 3].
+void sample_distances(const Grid& grid, int64_t count, const float* points, float* distance, float* gradient);
 
 }  // namespace splatworld

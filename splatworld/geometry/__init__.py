@@ -1,0 +1,1 @@
+"""Surfaces, distances and contacts, read off splats, meshes or nodes."""

@@ -1,0 +1,348 @@
+"""Closed meshes: reading, repair, union, convex parts, mass, samples of the surface."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import coacd
+import manifold3d
+import numpy as np
+import torch
+import trimesh
+from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse.csgraph import breadth_first_order, connected_components
+from scipy.spatial import ConvexHull, QhullError
+from torch import Tensor
+
+from splatworld.core import pose
+from splatworld.core.checks import FormatError, InputError, check_shape
+from splatworld.core.mesh import Mesh
+
+SAME_POINT = 1e-7
+"""Vertices this close, as a share of the mesh's diagonal, are one."""
+
+SEARCH = {"mcts_nodes": 10, "mcts_iterations": 40, "resolution": 1000, "max_ch_vertex": 64}
+"""How long the decomposition looks for good cuts: a tenth of the usual time, about as many parts."""
+
+SUFFIXES = (".ply", ".obj", ".stl", ".off", ".glb", ".gltf")
+
+
+def read_mesh(path: Path | str) -> Mesh:
+    """A triangle mesh from a file; its parts joined, vertices in the same place welded.
+
+    Raises:
+        FormatError: missing, damaged, empty, or not one of `SUFFIXES`.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise FormatError(f"read_mesh: {path} is no mesh, expected one of {', '.join(SUFFIXES)}.")
+    if not path.is_file():
+        raise FormatError(f"read_mesh: there is no file {path}.")
+    try:
+        found = trimesh.load_mesh(path, process=False)
+        found = found.to_mesh() if isinstance(found, trimesh.Scene) else found
+        vertices, faces = np.array(found.vertices, dtype=np.float64), np.array(found.faces, dtype=np.int64)
+    except Exception as error:  # trimesh's readers raise whatever their parsers do
+        raise FormatError(f"read_mesh: {path} cannot be read ({error}); export the mesh again.") from error
+    if not len(faces) or not np.isfinite(vertices).all() or faces.min() < 0 or faces.max() >= len(vertices):
+        raise FormatError(f"read_mesh: {path} has no usable triangles; export the mesh again.")
+    colors = None
+    if isinstance(found.visual, trimesh.visual.ColorVisuals) and found.visual.kind == "vertex":
+        colors = torch.from_numpy(np.array(found.visual.vertex_colors[:, :3], dtype=np.uint8))
+    return weld(Mesh(torch.from_numpy(vertices), torch.from_numpy(faces), colors))
+
+
+def weld(mesh: Mesh) -> Mesh:
+    """Vertices in the same place become one; triangles without area and unused vertices go."""
+    vertices, faces = _arrays(mesh)
+    if not len(faces):
+        return mesh
+    step = SAME_POINT * max(float(np.ptp(vertices, axis=0).max()), 1e-30)
+    keys = np.round((vertices - vertices.min(axis=0)) / step).astype(np.int64)
+    _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    faces = inverse.reshape(-1)[faces]
+    faces = faces[(faces != np.roll(faces, 1, axis=1)).all(axis=1)]
+    used, packed = np.unique(faces, return_inverse=True)
+    kept = torch.from_numpy(first[used])
+    colors = None if mesh.colors is None else mesh.colors[kept]
+    return Mesh(mesh.vertices[kept], torch.from_numpy(packed.reshape(-1, 3).astype(np.int64)), colors)
+
+
+def is_closed(mesh: Mesh) -> bool:
+    """Whether the triangles, once welded, bound a solid: each edge is walked as often one way as the other."""
+    return _open_edges(weld(mesh)) == 0 and len(mesh.faces) > 0
+
+
+def check_closed(owner: str, mesh: Mesh) -> None:
+    """Require a closed mesh that is not inside out.
+
+    Raises:
+        InputError: empty, open, or turned inside out.
+    """
+    if not len(mesh.faces):
+        raise InputError(f"{owner}: the mesh has no triangles, expected a closed surface.")
+    gaps = _open_edges(weld(mesh))
+    if gaps:
+        raise InputError(f"{owner}: the mesh is open at {gaps} edges, expected a closed surface; use close_mesh.")
+    if volume(mesh) <= 0:
+        raise InputError(f"{owner}: the mesh is inside out or flat (volume {volume(mesh):.3g}); use close_mesh.")
+
+
+def volume(mesh: Mesh) -> float:
+    """m^3 enclosed by a closed mesh; negative if it is inside out."""
+    a, b, c = mesh.vertices.double()[mesh.faces.T]
+    return float((a * torch.linalg.cross(b, c)).sum() / 6)
+
+
+def close_mesh(mesh: Mesh) -> Mesh:
+    """A closed mesh facing outward: triangles turned alike, holes closed by fans, pieces that overlap made one.
+
+    Raises:
+        InputError: no triangles or no volume.
+    """
+    mesh = weld(mesh)
+    if not len(mesh.faces):
+        raise InputError("close_mesh: the mesh has no triangles, expected a surface.")
+    if _open_edges(mesh):
+        mesh = _fill_holes(_turned_alike(mesh))
+    pieces = components(mesh)
+    low, high = pieces[0].vertices.amin(0), pieces[0].vertices.amax(0)
+    outward = []
+    for piece in pieces:
+        cavity = piece is not pieces[0] and bool(((piece.vertices >= low) & (piece.vertices <= high)).all())
+        inside_out = volume(piece) < 0 and not (cavity and volume(pieces[0]) > 0)
+        if volume(piece) != 0:
+            outward.append(_flipped(piece) if inside_out else piece)
+    return solid(_joined(outward))
+
+
+def components(mesh: Mesh) -> list[Mesh]:
+    """The pieces that hang together across edges of two triangles, the one with the largest box first."""
+    labels = connected_components(_neighbours(mesh), directed=False)[1]
+    pieces = [weld(Mesh(mesh.vertices, mesh.faces[torch.from_numpy(labels == label)])) for label in np.unique(labels)]
+    return sorted(pieces, key=lambda piece: -float((piece.vertices.amax(0) - piece.vertices.amin(0)).norm()))
+
+
+def solid(mesh_or_parts: Mesh | tuple[Mesh, ...]) -> Mesh:
+    """One closed surface around the union of closed meshes: where they overlap nothing of them is left inside.
+
+    Pieces that are inside out are cavities and stay. A surface that manifold3d cannot take (it touches itself) is
+    joined as it is.
+
+    Raises:
+        InputError: nothing given, or a mesh is not closed.
+    """
+    meshes = (mesh_or_parts,) if isinstance(mesh_or_parts, Mesh) else mesh_or_parts
+    if not meshes:
+        raise InputError("solid: no meshes, expected one or more.")
+    for mesh in meshes:
+        check_closed("solid", mesh)
+    pieces = [piece for mesh in meshes for piece in components(weld(mesh))]
+    if len(pieces) == 1:
+        return weld(meshes[0])
+    bodies = [to_manifold(piece) for piece in pieces if volume(piece) > 0]
+    cavities = [to_manifold(_flipped(piece)) for piece in pieces if volume(piece) < 0]
+    if any(one.status() != manifold3d.Error.NoError for one in (*bodies, *cavities)):
+        return _joined(pieces)
+    whole = manifold3d.Manifold.batch_boolean(bodies, manifold3d.OpType.Add)
+    for cavity in cavities:
+        whole -= cavity
+    return from_manifold(whole)
+
+
+def transform_mesh(mesh: Mesh, to_from_mesh: Tensor) -> Mesh:
+    """The mesh moved by a pose [7]."""
+    check_shape("transform_mesh", "to_from_mesh", to_from_mesh, (7,))
+    return Mesh(pose.transform(to_from_mesh.double(), mesh.vertices.double()), mesh.faces, mesh.colors)
+
+
+def mass_properties(mesh: Mesh, density: float) -> tuple[float, Tensor, Tensor]:
+    """Mass, centre of mass and inertia of a closed mesh of one density.
+
+    Tonon, "Explicit exact formulas for the 3-D tetrahedron inertia tensor" (2004): the sum over the tetrahedra between
+    the origin and each triangle.
+
+    Args:
+        mesh: closed; overlaps of its pieces count once.
+        density: kg/m^3.
+
+    Returns:
+        kg; [3] m; [3, 3] kg m^2 about the centre of mass, in the mesh's axes.
+
+    Raises:
+        InputError: the mesh is open or the density is not positive.
+    """
+    if not density > 0:
+        raise InputError(f"mass_properties: density is {density}, expected kg/m^3 above 0.")
+    whole = solid(mesh)
+    corners = whole.vertices.double()[whole.faces]
+    about = corners.mean(dim=(0, 1))
+    corners = corners - about
+    a, b, c = corners.unbind(1)
+    volumes = (a * torch.linalg.cross(b, c)).sum(-1) / 6
+    total = volumes.sum()
+    center = (volumes[:, None] * (a + b + c)).sum(0) / (4 * total)
+    sums = corners.sum(1)
+    second = torch.einsum("f,fi,fj->ij", volumes, sums, sums) + torch.einsum("f,fki,fkj->ij", volumes, corners, corners)
+    spread = second / 20 - total * torch.outer(center, center)
+    inertia = density * (spread.trace() * torch.eye(3, dtype=torch.float64) - spread)
+    return float(density * total), center + about, inertia
+
+
+def surface_points(mesh: Mesh, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Points spread evenly over a surface, and where it faces there.
+
+    Args:
+        mesh: need not be closed.
+        count: of points.
+        seed: the same seed gives the same points.
+
+    Returns:
+        points [count, 3] m and unit normals [count, 3], float64.
+
+    Raises:
+        InputError: the mesh has no area.
+    """
+    a, b, c = mesh.vertices.double()[mesh.faces.T].numpy()
+    across = np.cross(b - a, c - a)
+    twice = np.linalg.norm(across, axis=1)
+    if not twice.sum() > 0:
+        raise InputError("surface_points: the mesh has no area, expected triangles.")
+    draw = np.random.default_rng([seed, 3])
+    # One point in each of `count` equal shares of the area, so that no part of the surface is left out.
+    share = (np.arange(count) + draw.random(count)) / max(count, 1)
+    face = np.minimum(np.searchsorted(np.cumsum(twice) / twice.sum(), share, side="right"), len(twice) - 1)
+    r, s = np.sqrt(draw.random(count))[:, None], draw.random(count)[:, None]
+    points = (1 - r) * a[face] + r * (1 - s) * b[face] + r * s * c[face]
+    return torch.from_numpy(points), torch.from_numpy(across[face] / twice[face, None])
+
+
+def to_manifold(mesh: Mesh) -> manifold3d.Manifold:
+    """A closed mesh as manifold3d's solid; its status tells whether it can be one."""
+    vertices, faces = _arrays(mesh)
+    return manifold3d.Manifold(manifold3d.Mesh64(vertices, faces.astype(np.uint64)))
+
+
+def from_manifold(solid_body: manifold3d.Manifold) -> Mesh:
+    """The surface of manifold3d's solid."""
+    found = solid_body.to_mesh64()
+    vertices = found.vert_properties[:, :3].copy()  # a view would keep manifold3d's memory alive
+    return Mesh(torch.from_numpy(vertices), torch.from_numpy(found.tri_verts.astype(np.int64)))
+
+
+def is_convex(mesh: Mesh) -> bool:
+    """Whether a closed mesh fills its convex hull to a thousandth of its volume."""
+    return volume(mesh) >= 0.999 * volume(convex_hull(mesh.vertices))
+
+
+def convex_hull(points: Tensor) -> Mesh:
+    """The smallest convex mesh around points [N, 3].
+
+    Raises:
+        InputError: fewer than four points, or all in one plane.
+    """
+    try:
+        hull = ConvexHull(points.double().numpy())
+    except (QhullError, ValueError) as error:
+        raise InputError(f"convex_hull: {len(points)} points span no volume.") from error
+    a, b, c = hull.points[hull.simplices].transpose(1, 0, 2)
+    inward = np.einsum("fi,fi->f", np.cross(b - a, c - a), hull.equations[:, :3]) < 0
+    faces = np.where(inward[:, None], hull.simplices[:, ::-1], hull.simplices)
+    used, packed = np.unique(faces, return_inverse=True)
+    return Mesh(torch.from_numpy(hull.points[used]), torch.from_numpy(packed.reshape(-1, 3).astype(np.int64)))
+
+
+def convex_parts(mesh: Mesh, *, concavity: float = 0.05) -> tuple[Mesh, ...]:
+    """Convex meshes whose union is nearly the mesh: the mesh's hull if it is convex, else an approximate decomposition.
+
+    Wei et al., "Approximate convex decomposition for 3D meshes with collision-aware concavity" (2022).
+
+    Args:
+        mesh: closed.
+        concavity: how deep a hollow may be filled, as a share of half the mesh's extent.
+
+    Raises:
+        InputError: the mesh is open.
+    """
+    whole = solid(mesh)
+    if is_convex(whole):
+        return (convex_hull(whole.vertices),)
+    # Details below a hundredth of the body change no part, but cost most of the time.
+    extent = float((whole.vertices.amax(0) - whole.vertices.amin(0)).max())
+    simple = from_manifold(to_manifold(whole).simplify(0.005 * extent))
+    coacd.set_log_level("error")
+    parts = coacd.run_coacd(coacd.Mesh(*_arrays(simple)), threshold=concavity, preprocess_mode="off", seed=0, **SEARCH)
+    hulls = []
+    for vertices, _ in parts:
+        try:
+            hulls.append(convex_hull(torch.from_numpy(np.array(vertices, dtype=np.float64))))
+        except InputError:  # a sliver without volume
+            continue
+    return tuple(hulls)
+
+
+def _open_edges(mesh: Mesh) -> int:
+    """How many edges are not walked as often one way as the other."""
+    faces, count = mesh.faces.numpy(), max(len(mesh.vertices), 1)
+    start, end = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
+    edges, which = np.unique(np.minimum(start, end) * count + np.maximum(start, end), return_inverse=True)
+    return int((np.bincount(which, np.where(start < end, 1, -1), len(edges)) != 0).sum())
+
+
+def _neighbours(mesh: Mesh) -> csr_matrix:
+    """[F, F] symmetric: 1 between triangles that share an edge of just these two and face alike, 2 if they do not."""
+    faces = mesh.faces.numpy()
+    start, end = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
+    edge = np.minimum(start, end) * max(len(mesh.vertices), 1) + np.maximum(start, end)
+    order = np.argsort(edge, kind="stable")
+    _, first, uses = np.unique(edge[order], return_index=True, return_counts=True)
+    one, other = order[first[uses == 2]], order[first[uses == 2] + 1]
+    kind = np.where(start[one] == start[other], 2.0, 1.0)
+    links = coo_matrix((kind, (one // 3, other // 3)), shape=(len(faces), len(faces))).tocsr()
+    links.data = np.minimum(links.data, 2.0)  # of two triangles with two common edges the kinds were added
+    return links.maximum(links.T).tocsr()
+
+
+def _turned_alike(mesh: Mesh) -> Mesh:
+    """Neighbours face the same way: from one triangle of each piece on."""
+    links = _neighbours(mesh)
+    faces = mesh.faces.numpy().copy()
+    turned = np.zeros(len(faces), dtype=bool)
+    labels = connected_components(links, directed=False)[1]
+    for root in np.unique(labels, return_index=True)[1]:
+        walk, parent = breadth_first_order(links, root, directed=False)
+        for face in walk[1:]:
+            turned[face] = turned[parent[face]] ^ (links[parent[face], face] == 2)
+    faces[turned] = faces[turned, ::-1]
+    return Mesh(mesh.vertices, torch.from_numpy(faces), mesh.colors)
+
+
+def _fill_holes(mesh: Mesh) -> Mesh:
+    """Each loop of open edges closed by triangles to its middle."""
+    faces, count = mesh.faces.numpy(), len(mesh.vertices)
+    start, end = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
+    lonely = ~np.isin(start * count + end, end * count + start)
+    start, end = start[lonely], end[lonely]
+    loops = connected_components(coo_matrix((np.ones(len(start)), (start, end)), shape=(count, count)), directed=False)[
+        1
+    ]
+    names, loop = np.unique(loops[start], return_inverse=True)
+    vertices = mesh.vertices.numpy()
+    uses = np.bincount(loop, minlength=len(names))
+    middles = np.stack([np.bincount(loop, vertices[start, k], len(names)) / uses for k in range(3)], axis=1)
+    fans = np.stack([end, start, count + loop], axis=1)
+    return Mesh(torch.from_numpy(np.concatenate([vertices, middles])), torch.from_numpy(np.concatenate([faces, fans])))
+
+
+def _flipped(mesh: Mesh) -> Mesh:
+    return Mesh(mesh.vertices, mesh.faces.flip(1), mesh.colors)
+
+
+def _joined(meshes: list[Mesh]) -> Mesh:
+    first = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
+    faces = [mesh.faces + int(offset) for mesh, offset in zip(meshes, first, strict=False)]
+    return Mesh(torch.cat([mesh.vertices for mesh in meshes]), torch.cat(faces))
+
+
+def _arrays(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
+    return mesh.vertices.double().contiguous().numpy(), mesh.faces.contiguous().numpy()
