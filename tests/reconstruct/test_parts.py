@@ -11,8 +11,10 @@ from splatworld.core.splats import from_points
 from splatworld.reconstruct import densify
 from splatworld.reconstruct.config import FitConfig
 from splatworld.reconstruct.exposure import Exposures, interpolate_gains
+from splatworld.reconstruct.losses import PictureLoss
 from splatworld.reconstruct.parameters import Parameters
 from splatworld.reconstruct.score import psnr, ssim
+from splatworld.reconstruct.views import Target
 from splatworld.render import ops
 from tests.reconstruct.clips import ring
 
@@ -83,6 +85,20 @@ def test_ssim_agrees_with_kornia():
     target[12:-12, 12:-12] = (image[12:-12, 12:-12] * 200).to(torch.uint8)
     values = kornia.metrics.ssim(image.permute(2, 0, 1)[None], target.permute(2, 0, 1)[None] / 255.0, 11)
     assert ssim(image, target) == pytest.approx(float(values.mean()), abs=1e-5)
+
+
+def test_memory_kept_between_pictures_changes_nothing():
+    kept, gain = PictureLoss(0.2), torch.tensor([0.9, 1.0, 1.2])
+    for width, height in ((12, 9), (12, 9), (9, 12), (30, 20), (12, 9)):
+        generator = torch.Generator().manual_seed(width)
+        image = torch.rand(height, width, 3, generator=generator)
+        shown = (torch.rand(height, width, 3, generator=generator) * 255).to(torch.uint8)
+        target = Target(image=shown, mask=None, depth=None, size=(width, height))
+        for found, wanted in zip(
+            kept.gradients(image, gain, target), PictureLoss(0.2).gradients(image, gain, target), strict=True
+        ):
+            assert torch.equal(found, wanted)
+            assert found.any()
 
 
 def test_psnr():

@@ -62,7 +62,7 @@ def test_a_known_readout_pays_and_leaves_still_cameras():
     """The readout takes as long as the time between frames, far more than a phone's, to show in few pixels."""
     clip = filmed(frames=13, shutter=(0.2, 0.0), every=0.161)
     moving, still = fit(clip, replace(QUICK, readout=0.2)), fit(clip, replace(QUICK, readout=0.0))
-    assert moving.metrics["psnr_mean"] > still.metrics["psnr_mean"] + 0.5
+    assert moving.metrics["psnr_mean"] > still.metrics["psnr_mean"] + 0.2
     assert all(camera.motion is None for camera in moving.cameras.values())
 
 
