@@ -188,8 +188,7 @@ Wanted load_wanted(const View& view, const TileBox& box, int block, const Pictur
   return want;
 }
 
-// Adds what COUNT blocks of a splat give to the sums of its pair. Two at once hide each other's latencies: one takes
-// about a hundred instructions' time from its falloff to its moments.
+// Adds what COUNT blocks of a splat give to the sums of its pair. Two at once fill a little of each other's waiting.
 template <bool WITH_DEPTH, int COUNT>
 SW_HD void gather_blocks(const Record& s, const int blocks[COUNT], FloatV* opens, Wanted* wanted, BlockSet& live,
                          FloatV sums[PAIR_FLOATS]) {
