@@ -1,0 +1,263 @@
+"""Splats to bodies without learned weights: what stands up from the support and hangs together.
+
+1. The support is the plane z = 0 that the capture was placed on; how rough it came out tells how low a body may be.
+2. Splats above it fill cells of space; cells that touch make clusters.
+3. A cluster that stands on the support, and not beyond it, is a body. Shadows and prints are flat and stay static, as
+   walls and what lies behind the support do.
+4. Rendered labels vote: every splat, faint ones too, goes to what the pixels that it contributes to show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from splatworld.bodies.lift import lift, views, vote
+from splatworld.bodies.surface import normals, sample
+from splatworld.core import pose
+from splatworld.core.body import Body, background
+from splatworld.core.camera import Camera
+from splatworld.core.checks import InputError
+from splatworld.core.splats import Splats
+from splatworld.core.world import World
+from splatworld.render.ops import rasterize
+
+TYPICAL_DISTANCE = 0.7
+"""m, from which people film things on a table: gives lengths where the scale is unknown."""
+NEVER_SEEN = 1e-3
+"""Weight in pixels below which a splat is not seen."""
+
+
+@dataclass(frozen=True)
+class SegmentConfig:
+    """What counts as a body.
+
+    Attributes:
+        cell: m, side of the cells in which clusters are found; things further apart than this come apart.
+        lowest, highest_start: m, a body stands up from the support at least `lowest`; on a rough support more is asked,
+            up to `highest_start`.
+        least_extent, largest_extent: m, a body's longest side.
+        reach: m, how far above the support bodies are looked for.
+        least_weight: share of a picture that a body covers on average in the views, at least.
+        least_opacity: splats that are fainter build no clusters, though they may belong to one.
+        inside: share of a cluster that lies over the support, at least.
+        views, max_side: how many views vote, and their longest side in px.
+    """
+
+    cell: float = 0.005
+    lowest: float = 0.006
+    highest_start: float = 0.02
+    least_extent: float = 0.015
+    largest_extent: float = 0.7
+    reach: float = 0.8
+    least_weight: float = 2e-4
+    least_opacity: float = 0.2
+    inside: float = 0.75
+    views: int = 24
+    max_side: int = 480
+
+
+def segment(world: World, config: SegmentConfig | None = None, *, progress: Callable[..., Any] | None = None) -> World:
+    """Tell the bodies that stand on the support from what never moves.
+
+    Args:
+        world: Z up, support at z = 0; bodies it already has are forgotten.
+        config: see `SegmentConfig`; its lengths are scaled to the cameras' distance while the world's scale is unknown.
+        progress: called with (stage, done, total).
+
+    Returns:
+        The world with the bodies "body 1", "body 2", ..., largest first, of kind rigid.
+
+    Raises:
+        InputError: the world has no cameras, or a robot.
+    """
+    config = config or SegmentConfig()
+    if not world.cameras:
+        raise InputError("segment: the world has no cameras, it was imported; name its bodies with --box.")
+    if world.robot is not None or world.skin is not None:
+        raise InputError("segment: the world has a robot or deformable bodies; segment it before they are added.")
+    say = progress or (lambda *_: None)
+    splats, cameras = world.splats, views(world, count=config.views, max_side=config.max_side)
+    unit = 1.0 if world.scale.source != "none" else _unit(world)
+    weights = torch.zeros(len(splats))
+    for done, camera in enumerate(cameras, 1):
+        weights += lift(splats, camera, torch.ones(camera.height, camera.width, 1))[:, 0]
+        say("bodies: what is seen", done, len(cameras))
+    pixels = sum(camera.width * camera.height for camera in cameras)
+    labels = _clusters(splats, weights / pixels, config, unit)
+    count = int(labels.max()) + 1
+    if count > 1:
+        labels = settle(splats, labels, cameras, progress=say)
+    return with_labels(world, labels)
+
+
+def settle(
+    splats: Splats, labels: Tensor, cameras: list[Camera], *, progress: Callable[..., Any] | None = None
+) -> Tensor:
+    """Labels [N] after a vote: each splat takes the label that most of the pixels it contributes to show.
+
+    Splats that no view shows keep theirs.
+    """
+    count, done = int(labels.max()) + 1, 0
+    drawn = replace(splats, body_ids=labels.int())
+
+    def shown(camera: Camera) -> Tensor:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress("bodies: views vote", done, len(cameras))
+        return rasterize(drawn, pose.identity(count), camera, sh_degree=0).body_ids
+
+    with torch.no_grad():
+        votes = vote(splats, cameras, shown, count)
+    return torch.where(votes.sum(dim=1) > NEVER_SEEN, votes.argmax(dim=1), labels)
+
+
+def with_labels(world: World, labels: Tensor, names: list[str] | None = None) -> World:
+    """The world with one rigid body for each label above 0 that any splat has; body frames sit amid their splats.
+
+    Args:
+        world: takes over everything but bodies.
+        labels: [N] 0 for the background.
+        names: of the labels 1, 2, ...; "body 1", "body 2", ... by default.
+    """
+    present, ids = labels.unique(return_inverse=True)
+    if int(present[0]) != 0:
+        present, ids = torch.cat([present.new_zeros(1), present]), ids + 1
+    bodies: list[Body] = [background()]
+    for index, label in enumerate(present[1:].tolist(), 1):
+        own = world.splats.means[ids == index].double()
+        middle = (own.min(dim=0).values + own.max(dim=0).values) / 2 if len(own) < 3 else own.median(dim=0).values
+        rest = pose.identity(dtype=torch.float64)
+        rest[:3] = middle
+        name = f"body {index}" if names is None else names[label - 1]
+        bodies.append(Body(name=name, kind="rigid", rest_pose=rest))
+    splats = replace(world.splats, body_ids=ids.to(world.splats.body_ids.dtype))
+    return replace(world, splats=splats, bodies=tuple(bodies), prior_latents=None)
+
+
+def _unit(world: World) -> float:
+    """What stands for a metre while the scale is unknown: cameras are taken to be at the usual distance."""
+    heights = torch.stack([camera.world_from_camera[2] for camera in world.cameras.values()])
+    return max(float(heights.abs().median()), 1e-6) / TYPICAL_DISTANCE
+
+
+def _clusters(splats: Splats, weights: Tensor, config: SegmentConfig, unit: float) -> Tensor:
+    """Labels [N] of clusters that stand on the support, largest first from 1."""
+    seen = (splats.opacities > config.least_opacity) & (weights > 0)
+    start = min(max(3 * _roughness(splats, weights, unit), config.lowest * unit), config.highest_start * unit)
+    over = _Support.find(splats, weights, start, config.cell * unit)
+    above = sample(splats, seen)
+    height = above.points[:, 2]
+    above = above.select((height > start) & (height < config.reach * unit) & over.near(above.points, 0.3 * unit))
+    none = torch.zeros(len(splats), dtype=torch.int64)
+    if not len(above.points):
+        return none
+    low = above.points.min(dim=0).values
+    cells = ((above.points - low) / (config.cell * unit)).long()
+    filled = np.zeros(tuple((cells.max(dim=0).values + 1).tolist()), dtype=bool)
+    filled[tuple(cells.T.numpy())] = True
+    numbers, count = ndimage.label(filled, np.ones((3, 3, 3)))
+    each = torch.from_numpy(numbers[tuple(cells.T.numpy())]).long()
+    # A splat goes to the cluster that holds most of its samples.
+    pairs, times = torch.stack([above.owners, each]).unique(dim=1, return_counts=True)
+    order = times.argsort(stable=True)
+    labels = none.clone()
+    labels[pairs[0, order]] = pairs[1, order]
+    kept: list[tuple[float, Tensor]] = []
+    for number in torch.bincount(labels, weights=weights, minlength=count + 1).argsort(descending=True).tolist():
+        own = labels == number
+        if number == 0 or float(weights[own].sum()) < config.least_weight:
+            continue
+        points = above.points[(labels[above.owners] == number) & (each == number)]
+        if _stands(points, splats.means[own], weights[own], over, start, config, unit):
+            kept.append((float(weights[own].sum()), own))
+    result = none.clone()
+    for index, (_, own) in enumerate(sorted(kept, key=lambda pair: -pair[0]), 1):
+        result[own] = index
+    return result
+
+
+def _stands(
+    points: Tensor, means: Tensor, weights: Tensor, over: _Support, start: float, config: SegmentConfig, unit: float
+) -> bool:
+    """Whether a cluster is a body: over the support, near it, of a body's size, and not only a bump of the support."""
+    low, high = points.quantile(0.01, dim=0), points.quantile(0.99, dim=0)
+    extent = float((high - low).max())
+    raised = float((weights * (means[:, 2] > start)).sum() / weights.sum().clamp(min=1e-12))
+    return (
+        config.least_extent * unit <= extent <= config.largest_extent * unit
+        and float(low[2]) < 3 * start + config.cell * unit
+        and raised > 0.5
+        and float(over.inside(points).float().mean()) >= config.inside
+    )
+
+
+def _roughness(splats: Splats, weights: Tensor, unit: float) -> float:
+    """Standard deviation in m of the splats that make up the support from its plane, by their median distance."""
+    flat = (normals(splats)[:, 2].abs() > 0.8) & (splats.means[:, 2].abs() < 0.03 * unit) & (weights > 0)
+    if int(flat.sum()) < 10:
+        return 0.0
+    away, order = splats.means[flat, 2].abs().sort()
+    share = weights[flat][order].cumsum(0)
+    return 1.4826 * float(away[int((share < share[-1] / 2).sum())])
+
+
+@dataclass(frozen=True)
+class _Support:
+    """Which part of the plane z = 0 is support.
+
+    Attributes:
+        low: [2] m, corner of the first cell.
+        cell: m.
+        inner: [X, Y] bool, cells of the support, those under bodies included.
+        distance: [X, Y] m, from each cell to the support.
+    """
+
+    low: Tensor
+    cell: float
+    inner: Tensor
+    distance: Tensor
+
+    @classmethod
+    def find(cls, splats: Splats, weights: Tensor, tolerance: float, cell: float) -> _Support:
+        """The largest connected part of what lies in the plane, with its holes filled."""
+        cell = 2 * cell
+        flat = (splats.means[:, 2].abs() < tolerance) & (weights > 0) & (splats.opacities > 0.1)
+        points = sample(splats, flat).points
+        points = points[points[:, 2].abs() < 2 * tolerance]
+        if not len(points):
+            empty = torch.zeros(1, 1)
+            return cls(torch.zeros(2), cell, empty.bool(), empty + torch.inf)
+        low, high = points[:, :2].quantile(0.001, dim=0), points[:, :2].quantile(0.999, dim=0)
+        points = points[((points[:, :2] >= low) & (points[:, :2] <= high)).all(dim=1)]
+        shape = tuple(((high - low) / cell).long().add(1).tolist())
+        grid = np.zeros(shape, dtype=bool)
+        grid[tuple(((points[:, :2] - low) / cell).long().T.numpy())] = True
+        wide = ndimage.binary_closing(np.pad(grid, 4), iterations=3)[4:-4, 4:-4]
+        numbers, count = ndimage.label(wide)
+        if count:
+            wide = numbers == 1 + int(np.argmax(ndimage.sum_labels(wide, numbers, range(1, count + 1))))
+        inner = ndimage.binary_fill_holes(wide)
+        return cls(low, cell, torch.from_numpy(inner), torch.from_numpy(ndimage.distance_transform_edt(~inner) * cell))
+
+    def inside(self, points: Tensor) -> Tensor:
+        """[P] bool, whether points [P, 3] lie over the support."""
+        return self._distance(points) <= 2 * self.cell
+
+    def near(self, points: Tensor, reach: float) -> Tensor:
+        """[P] bool, whether points [P, 3] lie over the support or up to `reach` m beyond its edge."""
+        return self._distance(points) <= reach
+
+    def _distance(self, points: Tensor) -> Tensor:
+        index = ((points[:, :2] - self.low) / self.cell).floor().long()
+        last = torch.tensor(self.inner.shape) - 1
+        beyond = (index - index.clamp(min=torch.zeros(2).long(), max=last)).abs().amax(dim=1) * self.cell
+        index = index.clamp(min=torch.zeros(2).long(), max=last)
+        return self.distance[index[:, 0], index[:, 1]] + beyond
