@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 
 import torch
 import viser
@@ -13,6 +14,7 @@ from splatworld.viewer.cameras import CamerasTab
 from splatworld.viewer.compare import HeldOutTab
 from splatworld.viewer.exact import ExactPicture
 from splatworld.viewer.flight import UP, View, view_of
+from splatworld.viewer.measure import Measure
 from splatworld.viewer.screenshot import add_screenshot_button
 from splatworld.viewer.source import Source
 from splatworld.viewer.splats import BodyNodes
@@ -34,10 +36,17 @@ class Page:
         cameras: the cameras in the scene and their tab.
         held_out: the tab of held-out frames.
         exact: the part that renders what the window shows.
+        measure: the tab that measures and sets the scale.
         start: the view to begin with.
     """
 
-    def __init__(self, server: viser.ViserServer, source: Source) -> None:
+    def __init__(self, server: viser.ViserServer, source: Source, rescaled: Callable[[], None]) -> None:
+        """
+        Args:
+            server: of the page.
+            source: the world.
+            rescaled: called when the world on disk has been given another scale.
+        """
         self.source = source
         self.bodies = BodyNodes(server, source.world)
         self._tabs = server.gui.add_tab_group()
@@ -53,11 +62,14 @@ class Page:
                 self.exact = ExactPicture(server, source)
             with server.gui.add_folder("Screenshot"):
                 add_screenshot_button(server, source, BACKGROUND)
+        with self._tabs.add_tab("Scale"):
+            self.measure = Measure(server, source, rescaled)
         self.start = first_view(source)
 
     def remove(self) -> None:
         """Take the world off the page."""
         self.close()
+        self.measure.remove()
         for node in (self.bodies, self.cameras, self._grid, self._axes, self._tabs):
             node.remove()
 

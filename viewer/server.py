@@ -77,7 +77,7 @@ class Viewer:
         """Show another of the worlds, by its name in the list."""
         with self._lock, self._server.atomic():
             self.page.remove()
-            self.page = Page(self._server, self._sources[label])
+            self.page = self._page(label)
             self._begin_with(self.page.start)
         for client in self._server.get_clients().values():
             fly(client, self.page.start, seconds=0)
@@ -119,7 +119,7 @@ class Viewer:
             def _(_: viser.GuiEvent) -> None:
                 self.show(choice.value)
 
-        self.page = Page(server, self._sources[labels[0]])
+        self.page = self._page(labels[0])
         self._begin_with(self.page.start)
 
         @server.on_client_connect
@@ -134,6 +134,14 @@ class Viewer:
         def _(_: viser.ClientHandle) -> None:
             if not self._closed:
                 self.page.cameras.clear_view()
+
+    def _page(self, label: str) -> Page:
+        return Page(self._server, self._sources[label], lambda: self._reload(label))
+
+    def _reload(self, label: str) -> None:
+        """Show a world anew that was changed on disk."""
+        self._sources[label] = load_source(self._sources[label].folder)
+        self.show(label)
 
     def _begin_with(self, view: View) -> None:
         camera = self._server.initial_camera

@@ -15,7 +15,7 @@ from splatworld.bodies.place import place
 from splatworld.capture.keep import held_out_name, move_capture
 from splatworld.capture.marker import scale_from_markers
 from splatworld.capture.metric import GRAVITY, turn
-from splatworld.capture.scale import disagreements, scale_from_length
+from splatworld.capture.scale import GUESSED, disagreements, scale_from_length
 from splatworld.capture.support import find_support
 from splatworld.core import pose
 from splatworld.core.camera import Camera, unproject
@@ -148,7 +148,10 @@ def to_scale(world: World, scale: Scale) -> tuple[World, Similarity, tuple[str, 
             change = change.after(Similarity(1.0, quat, height))
             gravity = torch.tensor([0.0, 0.0, -GRAVITY], dtype=torch.float64)
     known = replace(scale, value=world.scale.value * scale.value)
-    return replace(place(world, change), scale=known, gravity=gravity), change, notes
+    metrics = dict(world.metrics)
+    if "warnings" in metrics:
+        metrics["warnings"] = [warning for warning in metrics["warnings"] if not warning.startswith(GUESSED)]
+    return replace(place(world, change), scale=known, gravity=gravity, metrics=metrics), change, notes
 
 
 def rescale_saved(path: str | Path, scale: Scale) -> tuple[World, tuple[str, ...]]:

@@ -154,7 +154,7 @@ def _detect(clip: Clip, frame: int, families: tuple[str, ...]) -> list[tuple[str
         return found
     for square, identity, family in zip(squares, ids.ravel(), dictionaries.ravel(), strict=True):
         corners = square.reshape(4, 2).astype(np.float64)
-        column, row = np.round(corners).astype(int).T
+        column, row = np.clip(np.round(corners), 0, np.array(gray.shape[::-1]) - 1).astype(int).T
         seen = clip.masks is None or bool(clip.masks[frame][row, column].all())
         if not seen or np.linalg.norm(corners - np.roll(corners, 1, axis=0), axis=1).min() < LEAST_SIDE:
             continue

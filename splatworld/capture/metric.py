@@ -9,7 +9,7 @@ from torch import Tensor
 
 from splatworld.capture.marker import scale_from_markers
 from splatworld.capture.orient import guess_up
-from splatworld.capture.scale import best_scale, check_metres, prior_scale, scale_from_depth
+from splatworld.capture.scale import GUESSED, best_scale, check_metres, prior_scale, scale_from_depth
 from splatworld.capture.support import find_support
 from splatworld.core import pose
 from splatworld.core.checks import InputError
@@ -73,7 +73,7 @@ def to_metres(posed: PosedClip, config: MetricConfig | None = None) -> PosedClip
     notes += said
     if best.source == "prior":
         notes.append(
-            "Quality: nothing in view tells the scale, lengths are a guess: put a printed marker into view and pass "
+            f"{GUESSED}, lengths are a guess: put a printed marker into view and pass "
             "--marker-size, or give a known length with splatworld scale."
         )
     as_given = posed.scale.source == "poses" and bool((posed.gravity[:2] == 0).all()) and float(posed.gravity[2]) < 0

@@ -18,6 +18,8 @@ TYPICAL_DISTANCE = 0.7
 """m between a hand-held camera and what it films on a table."""
 PRIOR_STD = 0.5
 """Relative standard deviation of that guess."""
+GUESSED = "Quality: nothing in view tells the scale"
+"""How the warning begins that goes with a guess."""
 CLICK_STD = 0.01
 """Relative standard deviation of a length between two points that were picked by hand, where nothing else is known."""
 LEAST_DEPTHS = 100

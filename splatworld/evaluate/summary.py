@@ -9,6 +9,7 @@ from typing import Any
 from splatworld import ply, store
 from splatworld.capture.colmap import find_model
 from splatworld.capture.images import list_images
+from splatworld.capture.layouts import find_layout
 from splatworld.capture.video import VIDEO_SUFFIXES, open_video
 from splatworld.core.checks import InputError
 from splatworld.core.splats import Provenance, Splats
@@ -92,6 +93,8 @@ def _capture_folder(path: Path) -> dict[str, Any]:
             form, count = "nerfstudio", len(json.loads(transforms.read_text())["frames"])
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{transforms}: damaged ({error!r}); export it again.") from error
+    elif (read := find_layout(path)) is not None:
+        form, count = "posed", len(read(path).poses)
     else:
         form = "images" if find_model(path) is None else "COLMAP"
         count = len(list_images(path / "images" if (path / "images").is_dir() else path))

@@ -68,8 +68,10 @@ def test_a_length_between_two_pixels(world):
 
 
 def test_the_world_becomes_metric_and_upright(world):
-    metric, change, notes = to_scale(world, Scale(SCALE, "known_length", 0.01))
+    guessed = replace(world, metrics={"warnings": ["Quality: nothing in view tells the scale, so.", "Too dark."]})
+    metric, change, notes = to_scale(guessed, Scale(SCALE, "known_length", 0.01))
     assert notes == ()
+    assert metric.metrics["warnings"] == ["Too dark."]
     assert metric.scale == Scale(SCALE, "known_length", 0.01)
     assert metric.gravity.tolist() == [0, 0, -9.81]
     table = metric.splats.means[:3600]

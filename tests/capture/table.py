@@ -37,12 +37,14 @@ def around(count: int, *, distance: float = 0.5, height: float = 0.35, turn: flo
     return tuple(cameras)
 
 
-def draw(camera: Camera, markers: dict[int, tuple[float, float, float]]) -> np.ndarray:
+def draw(
+    camera: Camera, markers: dict[int, tuple[float, float, float]], dictionary: int = cv2.aruco.DICT_4X4_50
+) -> np.ndarray:
     """What a camera sees of the table; `markers`: id -> x, y of its middle and side, m."""
     texture = np.full((round(2 * TABLE * RESOLUTION),) * 2, 200, np.uint8)
     for number, (x, y, side) in markers.items():
         pattern = cv2.aruco.generateImageMarker(
-            cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_4X4_50), number, round(side * RESOLUTION)
+            cv2.aruco.getPredefinedDictionary(dictionary), number, round(side * RESOLUTION)
         )
         column, row = round((x + TABLE - side / 2) * RESOLUTION), round((TABLE - y - side / 2) * RESOLUTION)
         margin = round(0.2 * side * RESOLUTION)
@@ -76,9 +78,13 @@ def surfaces(seed: int = 0) -> Tensor:
     return torch.from_numpy(np.concatenate([points, spread(100, [-1, -1, -0.5], [1, 1, 1])]))
 
 
-def posed(cameras: tuple[Camera, ...], markers: dict[int, tuple[float, float, float]]) -> PosedClip:
+def posed(
+    cameras: tuple[Camera, ...],
+    markers: dict[int, tuple[float, float, float]],
+    dictionary: int = cv2.aruco.DICT_4X4_50,
+) -> PosedClip:
     """The table as a capture with perfect poses, in metres; every frame is said to see every point."""
-    images = np.stack([draw(camera, markers) for camera in cameras])
+    images = np.stack([draw(camera, markers, dictionary) for camera in cameras])
     points = surfaces()
     tracks = torch.cartesian_prod(torch.arange(len(points)), torch.arange(len(cameras)))
     return PosedClip(

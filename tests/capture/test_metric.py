@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from splatworld.capture.marker import find_markers, measure, scale_from_markers
+from splatworld.capture.marker import FAMILIES, find_markers, measure, scale_from_markers
 from splatworld.capture.metric import MetricConfig, to_metres, turn
 from splatworld.capture.scale import best_scale, prior_scale, scale_from_depth, scale_from_length
 from splatworld.capture.support import find_support
@@ -65,8 +65,8 @@ def test_frame_of_reference_of_the_capture_does_not_matter(capture):
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_marker_that_hardly_anyone_saw_is_not_trusted(count):
-    clip = posed(around(6), {})
-    seen = posed(around(6), ONE).clip.images[:count]
+    clip = posed(around(4), {})
+    seen = posed(around(4), ONE).clip.images[:count]
     images = clip.clip.images.clone()
     images[:count] = seen
     clip = replace(clip, clip=replace(clip.clip, images=images))
@@ -87,7 +87,7 @@ def test_a_marker_that_is_nowhere_is_missed_aloud():
 
 
 def test_markers_of_two_sizes_are_refused_until_one_is_named():
-    clip = posed(around(6), {3: (-0.1, 0, SIDE), 9: (0.1, 0, 0.05)})
+    clip = posed(around(4), {3: (-0.1, 0, SIDE), 9: (0.1, 0, 0.05)})
     with pytest.raises(InputError, match=r"different sizes.*--marker-id"):
         scale_from_markers(clip, SIDE)
     scale, _ = scale_from_markers(clip, 0.05, 9)
@@ -95,9 +95,16 @@ def test_markers_of_two_sizes_are_refused_until_one_is_named():
 
 
 def test_two_markers_of_one_size_agree():
-    scale, notes = scale_from_markers(posed(around(6), {3: (-0.1, 0, SIDE), 9: (0.1, 0, SIDE)}), SIDE)
+    scale, notes = scale_from_markers(posed(around(4), {3: (-0.1, 0, SIDE), 9: (0.1, 0, SIDE)}), SIDE)
     assert scale.value == pytest.approx(1, abs=0.01)
     assert all(name in notes[0] for name in ("id 3", "id 9"))
+
+
+@pytest.mark.parametrize("family", ["AprilTag 36h11", "ArUco 6x6"])
+def test_other_families_are_found(family):
+    scale, notes = scale_from_markers(posed(around(3, turn=1.0), {5: (0, 0, 0.12)}, FAMILIES[family]), 0.12)
+    assert f"{family} id 5" in notes[0]
+    assert scale.value == pytest.approx(1, abs=0.015)
 
 
 def test_masks_hide_markers_and_wrong_frames_are_dropped(capture):

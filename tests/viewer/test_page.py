@@ -155,3 +155,29 @@ def test_the_window_is_saved(opened):
 def test_nothing_went_wrong_in_the_browser(opened):
     _, _, complaints, _ = opened
     assert [said for said in complaints if not said.startswith(KNOWN)] == []
+
+
+def test_two_clicks_measure_what_lies_under_them(opened):
+    shown, page, complaints, client = opened
+    shown.page.cameras.fly_to(client, "frame_0004.png")
+    page.get_by_role("tab", name="Scale", exact=True).click()
+    page.get_by_role("button", name="Pick two points").click()
+    page.get_by_role("button", name="Click the first point").wait_for()
+    page.wait_for_timeout(1200)
+    camera = flight.camera_of(client.camera)
+    world = shown.page.source.world
+    depth = render(world, None, camera).median_depth
+    rows, columns = torch.nonzero(depth > 0, as_tuple=True)
+    measure = shown.page.measure
+    for count, place in enumerate((0.3, 0.7), 1):
+        chosen = int(place * (len(rows) - 1))
+        page.mouse.click(float(columns[chosen]), float(rows[chosen]))
+        wait(page, lambda count=count: len(measure.points) == count)
+        pixel, away = project(camera, measure.points[-1])
+        assert pixel.tolist() == pytest.approx([float(columns[chosen]), float(rows[chosen])], abs=2)
+        assert float(away) == pytest.approx(float(depth[rows[chosen], columns[chosen]]), rel=0.05)
+    page.get_by_text("apart").wait_for()
+    page.wait_for_timeout(300)
+    picture = screen(page)
+    assert ((picture[..., 0] > 200) & (abs(picture[..., 1] - 170) < 40) & (picture[..., 2] < 60)).any()
+    assert not [said for said in complaints if KNOWN not in said]

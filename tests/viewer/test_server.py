@@ -92,7 +92,7 @@ def test_several_worlds_take_turns(desk, tmp_path):
         assert shown.page.source.name == "desk"
         shown.show("bare")
         told = summary(shown.page.source, shown.page.bodies.drawn)
-        assert told["Scale"] == "metres, from known length"
+        assert told["Scale"] == "metres to +- 1 %, from known length"
         assert told["Size"].endswith(" m")
         assert told["Cameras"] == "0, 0 held out"
         shown.show(str(tmp_path / "again" / "desk"))
