@@ -23,7 +23,7 @@ def encode(world: World) -> dict[str, Any]:
         "cameras": [{"name": name, **_camera_entry(camera)} for name, camera in world.cameras.items()],
         "gravity": _numbers(world.gravity),
         "prior_latents": _numbers(world.prior_latents),
-        "robot": None if world.robot is None else _robot_entry(world.robot),
+        "robot": None if world.robot is None else robot_entry(world.robot),
         "provenance": {p.name.lower(): int((provenance == p).sum()) for p in Provenance},
         "scale": {
             "source": world.scale.source,
@@ -43,7 +43,7 @@ def decode(document: dict[str, Any]) -> dict[str, Any]:
         "cameras": {entry["name"]: _camera(entry) for entry in document["cameras"]},
         "gravity": _tensor(document["gravity"]),
         "prior_latents": _optional(document["prior_latents"]),
-        "robot": _robot(document.get("robot")),
+        "robot": robot_from(document.get("robot")),
         "scale": Scale(
             value=scale["value"], source=scale["source"], std=math.inf if scale["std"] is None else scale["std"]
         ),
@@ -64,6 +64,8 @@ def _body_entry(body: Body) -> dict[str, Any]:
             "axis": _numbers(joint.axis),
             # An end without a limit is infinite, which JSON has no word for.
             "limits": [limit if math.isfinite(limit) else None for limit in map(float, joint.limits)],
+            "rest": float(joint.rest),
+            "mimic": joint.mimic and list(joint.mimic),
         },
         "node_range": None if body.node_range is None else list(body.node_range),
         "mass": float(body.mass),
@@ -80,6 +82,8 @@ def _body(entry: dict[str, Any]) -> Body:
             parent_from_joint=_tensor(joint["parent_from_joint"]),
             axis=_tensor(joint["axis"]),
             limits=(-math.inf if low is None else low, math.inf if high is None else high),
+            rest=joint.get("rest", 0.0),
+            mimic=tuple(joint["mimic"]) if joint.get("mimic") else None,
         )
     return Body(
         name=entry["name"],
@@ -93,7 +97,7 @@ def _body(entry: dict[str, Any]) -> Body:
     )
 
 
-def _robot_entry(robot: Robot) -> dict[str, Any]:
+def robot_entry(robot: Robot) -> dict[str, Any]:
     action = robot.action
     return {
         "name": robot.name,
@@ -110,7 +114,7 @@ def _robot_entry(robot: Robot) -> dict[str, Any]:
     }
 
 
-def _robot(entry: dict[str, Any] | None) -> Robot | None:
+def robot_from(entry: dict[str, Any] | None) -> Robot | None:
     if entry is None:
         return None
     action = entry["action"]

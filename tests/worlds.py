@@ -44,7 +44,7 @@ def make_world(seed: int = 0, count: int = 50) -> World:
         axis=torch.tensor([0, 0, 1], dtype=torch.float64),
         limits=(-float("inf"), 1 / 3),
     )
-    slide = Joint("slide", poses(), torch.tensor([0, 1, 0], dtype=torch.float64), (0.0, 0.04))
+    slide = Joint("slide", poses(), torch.tensor([0, 1, 0], dtype=torch.float64), (0.0, 0.04), 0.01, (2, -1 / 3, 0.01))
     weights = torch.rand(count, 2, generator=rng)
     vertices = torch.randn(4, 3, generator=rng, dtype=torch.float64)
     faces = torch.tensor([[0, 1, 2], [0, 2, 3], [0, 3, 1], [1, 3, 2]])

@@ -42,7 +42,9 @@ def place(world: World, similarity: Similarity) -> World:
     return replace(
         world,
         splats=place_splats(world.splats, similarity),
-        bodies=tuple(_body(body, similarity, held=index in parents) for index, body in enumerate(world.bodies)),
+        bodies=tuple(
+            _body(body, similarity, world.bodies, held=index in parents) for index, body in enumerate(world.bodies)
+        ),
         gravity=pose.rotate(similarity.quat, world.gravity.double()).to(world.gravity),
         cameras={name: similarity.camera(camera) for name, camera in world.cameras.items()},
         rest_nodes=similarity.poses(world.rest_nodes),
@@ -61,13 +63,13 @@ def place_splats(splats: Splats, similarity: Similarity) -> Splats:
     )
 
 
-def _body(body: Body, similarity: Similarity, *, held: bool) -> Body:
+def _body(body: Body, similarity: Similarity, bodies: tuple[Body, ...], *, held: bool) -> Body:
     scale = similarity.scale
     bare = body.kind == "static" and body.mesh is None and not body.parts and body.grid is None and not held
     return replace(
         body,
         rest_pose=body.rest_pose if bare else similarity.poses(body.rest_pose),
-        joint=None if body.joint is None else _joint(body.joint, scale),
+        joint=None if body.joint is None else _joint(body.joint, scale, bodies),
         mass=body.mass * scale**3,
         inertia=None if body.inertia is None else body.inertia * scale**5,
         mesh=None if body.mesh is None else _mesh(body.mesh, scale),
@@ -77,13 +79,20 @@ def _body(body: Body, similarity: Similarity, *, held: bool) -> Body:
     )
 
 
-def _joint(joint: Joint, scale: float) -> Joint:
+def _joint(joint: Joint, scale: float, bodies: tuple[Body, ...]) -> Joint:
     low, high = joint.limits
     along = scale if joint.type == "slide" else 1.0
+    mimic = joint.mimic
+    if mimic is not None:
+        leader = bodies[mimic[0]].joint
+        led = scale if leader is not None and leader.type == "slide" else 1.0
+        mimic = (mimic[0], mimic[1] * along / led, mimic[2] * along)
     return replace(
         joint,
         parent_from_joint=_lengthen(joint.parent_from_joint, scale),
         limits=(low * along, high * along),
+        rest=joint.rest * along,
+        mimic=mimic,
     )
 
 

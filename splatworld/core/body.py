@@ -25,12 +25,16 @@ class Joint:
         parent_from_joint: [7] pose of the joint frame in the parent's frame at zero.
         axis: [3] unit vector in the joint frame.
         limits: lowest and highest value, rad or m.
+        rest: the value at which parent and child are in their rest poses, rad or m.
+        mimic: (body, factor, offset) if the value follows that of another body's joint: factor * its value + offset.
     """
 
     type: str
     parent_from_joint: Tensor
     axis: Tensor
     limits: tuple[float, float]
+    rest: float = 0.0
+    mimic: tuple[int, float, float] | None = None
 
     def __post_init__(self) -> None:
         check_choice("Joint", "type", self.type, JOINT_TYPES)

@@ -102,6 +102,9 @@ class World:
         for body in self.bodies:
             if body.parent is not None and not 0 <= body.parent < len(self.bodies):
                 raise InputError(f"World: the parent of {body.name!r} is body {body.parent}, which does not exist.")
+            leader = body.joint.mimic[0] if body.joint is not None and body.joint.mimic is not None else None
+            if leader is not None and leader not in self.joint_bodies:
+                raise InputError(f"World: {body.name!r} follows the joint of body {leader}, which has none that moves.")
         if self.robot is not None:
             wrong = [i for i in self.robot.bodies if not (0 <= i < len(names) and self.bodies[i].kind == "robot")]
             if wrong:
@@ -114,7 +117,9 @@ class World:
 
 def rest_state(world: World) -> State:
     """The state in which the world was captured: every body at rest, asleep, at time 0."""
-    count, joints = len(world.bodies), len(world.joint_bodies)
+    count = len(world.bodies)
+    hung = [joint for i in world.joint_bodies if (joint := world.bodies[i].joint) is not None]
+    joints = torch.tensor([joint.rest for joint in hung], dtype=torch.float64)
     latents = world.prior_latents
     poses = torch.stack([body.rest_pose.double() for body in world.bodies])
     zeros = poses.new_zeros
@@ -123,8 +128,8 @@ def rest_state(world: World) -> State:
         twists=zeros(count, 6),
         nodes=world.rest_nodes.double(),
         node_velocities=zeros(world.rest_nodes.shape[0], 6),
-        joints=zeros(joints),
-        joint_velocities=zeros(joints),
+        joints=joints,
+        joint_velocities=zeros(len(joints)),
         latents=zeros(count, LATENTS) if latents is None else latents.double(),
         awake=torch.zeros(count, dtype=torch.bool),
         time=zeros(()),

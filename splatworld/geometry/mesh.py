@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import coacd
 import manifold3d
@@ -24,11 +25,13 @@ SAME_POINT = 1e-7
 SEARCH = {"mcts_nodes": 10, "mcts_iterations": 40, "resolution": 1000, "max_ch_vertex": 64}
 """How long the decomposition looks for good cuts: a tenth of the usual time, about as many parts."""
 
-SUFFIXES = (".ply", ".obj", ".stl", ".off", ".glb", ".gltf")
+SUFFIXES = (".ply", ".obj", ".stl", ".off", ".glb", ".gltf", ".dae")
 
 
 def read_mesh(path: Path | str) -> Mesh:
     """A triangle mesh from a file; its parts joined, vertices in the same place welded.
+
+    Colours are those of vertices, faces, materials, or of a texture at the vertices.
 
     Raises:
         FormatError: missing, damaged, empty, or not one of `SUFFIXES`.
@@ -46,10 +49,19 @@ def read_mesh(path: Path | str) -> Mesh:
         raise FormatError(f"read_mesh: {path} cannot be read ({error}); export the mesh again.") from error
     if not len(faces) or not np.isfinite(vertices).all() or faces.min() < 0 or faces.max() >= len(vertices):
         raise FormatError(f"read_mesh: {path} has no usable triangles; export the mesh again.")
-    colors = None
-    if isinstance(found.visual, trimesh.visual.ColorVisuals) and found.visual.kind == "vertex":
-        colors = torch.from_numpy(np.array(found.visual.vertex_colors[:, :3], dtype=np.uint8))
-    return weld(Mesh(torch.from_numpy(vertices), torch.from_numpy(faces), colors))
+    return weld(Mesh(torch.from_numpy(vertices), torch.from_numpy(faces), _colors(found)))
+
+
+def _colors(found: trimesh.Trimesh) -> Tensor | None:
+    visual: Any = found.visual
+    if isinstance(visual, trimesh.visual.TextureVisuals):
+        visual = visual.to_color()
+    if visual.kind not in ("vertex", "face"):
+        return None
+    colors = np.array(visual.vertex_colors[:, :3], dtype=np.uint8)
+    # Of materials that say nothing trimesh makes a grey of its own.
+    unsaid = trimesh.visual.color.DEFAULT_COLOR[:3]
+    return None if bool((colors == unsaid).all()) else torch.from_numpy(colors)
 
 
 def weld(mesh: Mesh) -> Mesh:
