@@ -44,8 +44,8 @@ def read_arm(folder: Path) -> Recording:
     """Princeton's arm scans: `cam.info.txt` with intrinsics and one pose a frame, `frame-NNNNNN.color.png` and
     `.depth.png`.
 
-    Depth is registered to the colour picture, in 0.1 mm, its bits turned right by 13 (the lowest three hold no depth);
-    the frame of reference is the robot's, Z up.
+    Depth is registered to the colour picture, in 0.1 mm, its bits turned left by three. The frame of reference is that
+    of the bin that was filmed, where the text names one (`Bin-to-world`), else the robot's; Z up in both.
 
     Raises:
         FormatError: the text names no camera, or no pose for a picture.
@@ -57,11 +57,18 @@ def read_arm(folder: Path) -> Recording:
     posed = {
         m[1]: matrix for title, matrix in blocks.items() if (m := re.search(r"Camera-to-world.*(frame-\d+)", title))
     }
+    bins = [matrix for title, matrix in blocks.items() if title.startswith("Bin-to-world")]
     files = [f for f in list_images(folder) if f.name.endswith(".color.png")]
     names = [f.name.removesuffix(".color.png") for f in files]
     missing = [name for name in names if name not in posed]
     if missing:
         raise FormatError(f"{folder / 'cam.info.txt'}: has no pose for {missing[0]}; remove its picture or add it.")
+
+    poses = torch.from_numpy(_stacked([rigid(posed[name], f"{folder / 'cam.info.txt'}: {name}") for name in names]))
+    gravity = torch.tensor(Z_UP, dtype=torch.float64)
+    if bins:
+        bin_from_world = pose.inverse(torch.from_numpy(rigid(bins[0], f"{folder / 'cam.info.txt'}: bin")))
+        poses, gravity = pose.compose(bin_from_world, poses), pose.rotate(bin_from_world[3:], gravity)
 
     def depth(index: int) -> np.ndarray | None:
         turned = read_depth(folder / f"{names[index]}.depth.png", 1.0)
@@ -76,12 +83,12 @@ def read_arm(folder: Path) -> Recording:
         names=tuple(names),
         numbers=list(range(len(files))),
         times=None,
-        poses=_stacked([rigid(posed[name], f"{folder / 'cam.info.txt'}: {name}") for name in names]),
+        poses=poses.numpy(),
         # Its centres lie at whole numbers.
         intrinsics=np.tile([camera[0, 0], camera[1, 1], camera[0, 2] + 0.5, camera[1, 2] + 0.5], (len(files), 1)),
         depth=depth,
         scale=CALIBRATED,
-        gravity=Z_UP,
+        gravity=tuple(gravity.tolist()),
     )
 
 

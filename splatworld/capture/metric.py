@@ -76,7 +76,7 @@ def to_metres(posed: PosedClip, config: MetricConfig | None = None) -> PosedClip
             f"{GUESSED}, lengths are a guess: put a printed marker into view and pass "
             "--marker-size, or give a known length with splatworld scale."
         )
-    as_given = posed.scale.source == "poses" and bool((posed.gravity[:2] == 0).all()) and float(posed.gravity[2]) < 0
+    as_given = posed.scale.source == "poses" and float(posed.gravity[2]) < -GRAVITY * (1 - 1e-9)
     if as_given and best.source == "poses":
         return replace(posed, notes=(*posed.notes, *notes))
     upright, said, known = _upright(posed)

@@ -15,12 +15,14 @@ TOLERANCE = 0.01
 CELL = 0.02
 """Side of the cells that points are thinned to, as a share of that distance: a plane counts by its area, not by how
 much there is to see on it."""
-TRIALS = 2000
+TRIALS = 6000
 """Planes tried."""
-LEAST_SHARE = 0.08
+LEAST_SHARE = 0.04
 """Share of the cells that a support holds at least."""
 UPRIGHT = 0.2
 """Mean cosine between the cameras' own up and a support's, at least: below, it is a wall that is looked at."""
+HIDDEN = 10
+"""Tolerances below a support within which nothing is seen."""
 ABOVE = 0.95
 """Share of the cameras that are above a support."""
 ROLL = 0.35
@@ -72,20 +74,26 @@ def find_support(
     cells = _thin(places, CELL * distance)
     tolerance = TOLERANCE * distance
     normals, heights = _planes(cells, centers, seed)
-    axes = pose.quat_to_matrix(poses[:, 3:]).numpy()
-    if up is None:
-        lean = -(axes[:, :, 1].mean(axis=0) @ normals.T)
-        rolls = ((axes[:, :, 0] @ normals.T) ** 2).mean(axis=0)
-        weight = np.where(lean > UPRIGHT, np.exp(-rolls / ROLL**2), 0.0)
-    else:
-        weight = (normals @ (up.double() / up.double().norm()).numpy() > np.cos(np.radians(5))).astype(float)
+    weight = _weights(normals, poses, up)
     weight[((centers @ normals.T) - heights > tolerance).mean(axis=0) < ABOVE] = 0
     usable = np.flatnonzero(weight)
-    if not len(usable):
+    scores = weight[usable] * [_standing(cells @ normals[i] - heights[i], tolerance) for i in usable]
+    if not len(usable) or scores.max() <= 0:
         return None
-    counts = np.array([(np.abs(cells @ normals[i] - heights[i]) < tolerance).sum() for i in usable])
-    best = usable[(counts * weight[usable]).argmax()]
-    return _refine(cells, normals[best], heights[best], tolerance)
+    best = usable[scores.argmax()]
+    support = _refine(cells, normals[best], heights[best], tolerance)
+    # A tilted plane through a wall becomes the wall.
+    return support if support is not None and _weights(support.up.numpy()[None], poses, up)[0] > 0 else None
+
+
+def _weights(normals: np.ndarray, poses: Tensor, up: Tensor | None) -> np.ndarray:
+    """[P] from 0 to 1: how well planes of these normals [P, 3] go with how the cameras were held, or with `up`."""
+    if up is not None:
+        return (normals @ (up.double() / up.double().norm()).numpy() > np.cos(np.radians(5))).astype(float)
+    axes = pose.quat_to_matrix(poses[:, 3:]).numpy()
+    lean = -(axes[:, :, 1].mean(axis=0) @ normals.T)
+    rolls = ((axes[:, :, 0] @ normals.T) ** 2).mean(axis=0)
+    return np.where(lean > UPRIGHT, np.exp(-rolls / ROLL**2), 0.0)
 
 
 def _thin(points: np.ndarray, side: float) -> np.ndarray:
@@ -109,6 +117,13 @@ def _planes(cells: np.ndarray, centers: np.ndarray, seed: int) -> tuple[np.ndarr
     side = np.sign(np.median(centers @ normals.T - heights, axis=0))
     side[side == 0] = 1
     return normals * side[:, None], heights * side
+
+
+def _standing(heights: np.ndarray, tolerance: float) -> int:
+    """Cells in the plane less those shortly below it, from their heights [C] above it: a table top hides what is there,
+    the lid of a box or a sloping keyboard does not."""
+    below = (heights < -1.5 * tolerance) & (heights > -HIDDEN * tolerance)
+    return int((np.abs(heights) < tolerance).sum()) - int(below.sum())
 
 
 def _refine(cells: np.ndarray, normal: np.ndarray, height: float, tolerance: float) -> Support | None:

@@ -12,7 +12,7 @@ import torch
 
 from splatworld.core import pose
 from splatworld.core.camera import Camera
-from tests.capture.room import FOCAL, SIZE, depth, render, walk, write_video
+from tests.capture.room import FOCAL, HALF, SIZE, depth, render, walk, write_video
 
 COUNT = 7
 OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -53,6 +53,8 @@ def arm(folder: Path) -> Path:
         "# Color camera intrinsic matrix",
         *_rows(K - [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]]),
     ]
+    floor = pose.exp(torch.tensor([0.3, -0.2, -HALF[2], 0, 0, 0.3], dtype=torch.float64))
+    rows += ["", "# Bin-to-world transformation matrix", *_rows(pose.to_matrix(floor).numpy())]
     for index, camera in enumerate(cameras()):
         rows += ["", f"# Camera-to-world extrinsic matrix (camera pose) for frame-{index:06d}", *_rows(matrix(camera))]
         write_image(folder / f"frame-{index:06d}.color.png", render(camera))

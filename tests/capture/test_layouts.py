@@ -37,8 +37,7 @@ def test_poses_and_depths_of_every_layout_agree_with_the_pictures(layout, tmp_pa
     assert placed.gravity.tolist() == [0, 0, -9.81]
     heights = torch.stack([c.world_from_camera[2] for c in placed.cameras]).double()
     wanted = torch.stack([c.world_from_camera[2] for c in cameras()])
-    floor = 0.0 if layout == "arm" else -float(HALF[2])  # a robot's frame stays as it is
-    torch.testing.assert_close(heights, wanted - floor, atol=0.02, rtol=0)
+    torch.testing.assert_close(heights, wanted + float(HALF[2]), atol=0.02, rtol=0)
 
 
 def test_frames_of_a_long_recording_are_thinned_out(tmp_path):
@@ -71,6 +70,9 @@ def test_damaged_recordings_say_what_is_wrong(tmp_path):
     text = (arm / "cam.info.txt").read_text()
     (arm / "cam.info.txt").write_text(text.replace("for frame-000003", "for nothing"))
     with pytest.raises(FormatError, match="no pose for frame-000003"):
+        load_capture(arm)
+    (arm / "cam.info.txt").write_text(text.replace("Bin-to-world transformation matrix\n", "Bin-to-world\n5 5 5 5\n"))
+    with pytest.raises(FormatError, match="bin: the camera pose is not a finite 4x4 matrix"):
         load_capture(arm)
     (arm / "cam.info.txt").write_text("# Color camera intrinsic matrix\n1 2 x\n")
     with pytest.raises(FormatError, match="not a row of numbers"):
