@@ -27,6 +27,7 @@ VERBS = {
     "info": ("info", "what a world, splats or a capture hold"),
     "render": ("render", "a world -> pictures, depth, body ids"),
     "view": ("view", "worlds in the browser"),
+    "simulate": ("simulate", "a family of scenes -> episodes with exact truth"),
     "eval": ("eval", "measure what the project claims"),
     "demo": ("demo", "the whole line on the sample video"),
 }

@@ -1,0 +1,79 @@
+"""Families of scenes by name or from a file of what differs from one."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from splatworld.core.checks import FormatError, InputError
+from splatworld.simulate.episodes import shapes, tools
+from splatworld.simulate.episodes.families import FAMILIES, MAX_BODIES, FamilyConfig
+
+
+def family_config(scene: str | Path) -> FamilyConfig:
+    """The family called `scene`, or that of a YAML or JSON file: `family: push`, then what differs.
+
+    Raises:
+        InputError: no such family, file, option, shape or tool, or a value that makes no sense.
+        FormatError: the file is not YAML.
+    """
+    if str(scene) in FAMILIES:
+        return FAMILIES[str(scene)]
+    file = Path(scene)
+    if not file.is_file():
+        raise InputError(f"{scene}: neither a file nor a family of scenes, expected one of {', '.join(FAMILIES)}.")
+    try:
+        given = yaml.safe_load(file.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise FormatError(f"{file}: not YAML or JSON ({' '.join(str(error).split())}).") from error
+    if not isinstance(given, dict) or given.get("family") not in FAMILIES:
+        raise InputError(f"{file}: expected 'family:' with one of {', '.join(FAMILIES)}, then what differs from it.")
+    config = _changed(file, FAMILIES[given["family"]], given)
+    _check(file, config)
+    return config
+
+
+def _changed(file: Path, config: Any, given: dict[str, Any]) -> Any:
+    known = {field.name for field in fields(config)}
+    changes: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in known:
+            raise InputError(f"{file}: no option {name!r}, expected some of {', '.join(sorted(known))}.")
+        now = getattr(config, name)
+        if is_dataclass(now) and isinstance(value, dict):
+            changes[name] = _changed(file, now, value)
+        elif isinstance(now, tuple) and isinstance(value, list) and value and all(_fits(v, now[0]) for v in value):
+            changes[name] = tuple(type(now[0])(v) for v in value)
+        elif not isinstance(now, tuple) and _fits(value, now):
+            changes[name] = type(now)(value)
+        else:
+            raise InputError(f"{file}: {name} is {value!r}, expected the like of {now!r}.")
+    return replace(config, **changes)
+
+
+def _fits(value: Any, like: Any) -> bool:
+    """Whether a value from a file can stand for one like `like`: numbers may be whole where others are expected."""
+    return not isinstance(value, bool) and isinstance(value, int | float if isinstance(like, float) else type(like))
+
+
+def _check(file: Path, config: FamilyConfig) -> None:
+    for owner in (config, config.ranges):
+        for field in fields(owner):
+            value = getattr(owner, field.name)
+            if (
+                isinstance(value, tuple)
+                and not isinstance(value[0], str)
+                and not (len(value) == 2 and 0 < value[0] <= value[1])
+            ):
+                raise InputError(f"{file}: {field.name} is {list(value)}, expected [least, most], both above 0.")
+    if config.bodies[1] > MAX_BODIES:
+        raise InputError(f"{file}: {config.bodies[1]} bodies, expected at most {MAX_BODIES}.")
+    for names, library in ((config.shapes, shapes.KNOWN), (config.tools, tools.KNOWN)):
+        strangers = [name for name in names if name not in library]
+        if strangers:
+            raise InputError(f"{file}: no family {strangers[0]!r}, expected some of {', '.join(library)}.")
+    if not 0.1 <= config.seconds <= 60:
+        raise InputError(f"{file}: seconds is {config.seconds}, expected 0.1 to 60.")
