@@ -77,16 +77,16 @@ def scale_from_pixels(world: World, camera: Camera, pixels: Tensor, metres: floa
     """
     depth = render(world, None, camera).median_depth
     points = _lift(camera, pixels, depth)
-    length = float((points[1] - points[0]).norm())
+    scale = scale_from_length(points, metres)
     nearby = torch.tensor([[x, y] for x in (-CLICK, 0, CLICK) for y in (-CLICK, 0, CLICK)]).to(pixels)
     largest = torch.tensor(camera.size).to(pixels) - 1
     around = [_lift(camera, (end + nearby).clamp(min=0).minimum(largest), depth) for end in pixels]
     lengths = torch.cdist(around[0].double(), around[1].double())
-    std = float(lengths.std()) / max(length, 1e-12)
+    std = float(lengths.std() / (points[1] - points[0]).double().norm())
     if not std < 0.5:
         raise InputError("scale: a point lies on the edge of a thing, where its depth is uncertain; pick it further in "
                          "or take points further apart.")  # fmt: skip
-    return scale_from_length(points, metres, std=max(std, LEAST_STD))
+    return replace(scale, std=max(std, LEAST_STD))
 
 
 def scale_from_held_out(world: World, folder: Path, size: float, marker_id: int | None = None) -> Scale:
