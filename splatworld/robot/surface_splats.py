@@ -30,6 +30,8 @@ CREASE = math.cos(math.radians(40))
 """Cosine of the angle between neighbouring faces from which on their edge is a crease."""
 FINEST = 0.4
 """Least spacing, at creases, as a share of the spacing on smooth surfaces."""
+INSET = 0.5
+"""How far samples stay away from creases, as a share of the least spacing: discs then end at the edge."""
 WIDTH = 0.72
 """Standard deviation of a splat along the surface, as a share of the spacing."""
 THICKNESS = 0.1
@@ -72,6 +74,8 @@ def splats_of_mesh(mesh: Mesh, *, count: int = 3000, seed: int = 0) -> Splats:
     weights = np.stack([1 - root, root * (1 - along), root * along], axis=1)
     points, owners = np.einsum("nk,nkd->nd", weights, cut[pieces[chosen]]), owners[chosen]
     radii = _spacings(points, creases, spacing)
+    inner = _clear_of(points, creases, INSET * FINEST * spacing)
+    points, owners, radii = points[inner], owners[inner], radii[inner]
     # Normals as further coordinates keep the two sides of a thin wall apart and lie closer on curved surfaces.
     kept = _throw_darts(np.concatenate([points, spacing * normals[owners]], axis=1), radii)
     points, owners, radii = points[kept], owners[kept], radii[kept]
@@ -103,6 +107,14 @@ def _creases(vertices: np.ndarray, faces: np.ndarray, normals: np.ndarray, step:
     index = np.repeat(np.arange(len(ends)), counts)
     share = (np.arange(len(index)) - np.repeat(np.cumsum(counts) - counts, counts)) / (counts[index] - 1).clip(1)
     return first[index] + share[:, None] * (last - first)[index]
+
+
+def _clear_of(points: np.ndarray, creases: np.ndarray, distance: float) -> np.ndarray:
+    """Which points [N,3] keep their distance from creases; all of them on a surface so small that none would."""
+    if not len(creases):
+        return np.ones(len(points), dtype=bool)
+    clear = np.isinf(cKDTree(creases).query(points, distance_upper_bound=distance)[0])
+    return clear if clear.any() else ~clear
 
 
 def _spacings(points: np.ndarray, creases: np.ndarray, spacing: float) -> np.ndarray:
