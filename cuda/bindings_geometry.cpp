@@ -12,6 +12,21 @@ Grid make_grid(const Array<float>& values, const Array<float>& origin, float spa
   return grid;
 }
 
+// The order in which splatworld/geometry/shapes.py passes them.
+struct PackedShapes {
+  Array<float> boxes, grid_values;
+  Array<int64_t> grid_start;
+  Array<int32_t> grid_size;
+  Array<float> grid_origin, grid_spacing, points, cluster_spheres;
+  Array<int32_t> cluster_start;
+
+  ShapeArrays view() const {
+    return {static_cast<int>(boxes.shape(0)), boxes.data(),       grid_values.data(), grid_start.data(),
+            grid_size.data(),                 grid_origin.data(), grid_spacing.data(), points.data(),
+            cluster_spheres.data(),           cluster_start.data()};
+  }
+};
+
 }  // namespace
 
 void bind_geometry(nb::module_& m) {
@@ -28,5 +43,30 @@ void bind_geometry(nb::module_& m) {
     nb::gil_scoped_release release;
     sample_distances(make_grid(values, origin, spacing), static_cast<int64_t>(points.shape(0)), points.data(),
                      distance.data(), gradient.data());
+  });
+
+  m.attr("CLUSTER") = CLUSTER;
+  m.attr("MOST_CONTACTS") = MOST_CONTACTS;
+  nb::class_<PackedShapes>(m, "PackedShapes")
+      .def("__init__", [](PackedShapes* self, Array<float> boxes, Array<float> grid_values, Array<int64_t> grid_start,
+                          Array<int32_t> grid_size, Array<float> grid_origin, Array<float> grid_spacing,
+                          Array<float> points, Array<float> cluster_spheres, Array<int32_t> cluster_start) {
+        new (self) PackedShapes{boxes,  grid_values,     grid_start,   grid_size, grid_origin, grid_spacing,
+                                points, cluster_spheres, cluster_start};
+      });
+
+  m.def("broad_phase", [](const PackedShapes& shapes, Array<double> poses, Array<int32_t> pairs, double reach,
+                          Array<uint8_t> near) {
+    nb::gil_scoped_release release;
+    broad_phase(shapes.view(), static_cast<int64_t>(poses.shape(0)), poses.data(),
+                static_cast<int64_t>(pairs.shape(0)), pairs.data(), reach, near.data());
+  });
+
+  m.def("sample_contacts", [](const PackedShapes& shapes, Array<double> poses, Array<int32_t> candidates, float reach,
+                              Array<int32_t> count, Array<float> distance, Array<float> normal, Array<float> point,
+                              Array<float> arm_a, Array<float> arm_b) {
+    nb::gil_scoped_release release;
+    sample_contacts(shapes.view(), poses.data(), static_cast<int64_t>(candidates.shape(0)), candidates.data(), reach,
+                    {count.data(), distance.data(), normal.data(), point.data(), arm_a.data(), arm_b.data()});
   });
 }

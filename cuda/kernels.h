@@ -167,4 +167,35 @@ void fill_distances(const Triangles& triangles, const BoxTree& tree, const Grid&
 // distance [N] and gradient [N, 3] at points [N, 3].
 void sample_distances(const Grid& grid, int64_t count, const float* points, float* distance, float* gradient);
 
+// contacts.cpp
+constexpr int CLUSTER = 16;       // points of a surface that are looked at together
+constexpr int MOST_CONTACTS = 8;  // of a pair
+
+// The collision shapes of B bodies, each in its body's frame.
+struct ShapeArrays {
+  int bodies;
+  const float* boxes;            // [B, 6] least and greatest corner; nothing is there if least > greatest
+  const float* grid_values;      // all grids, one after the other
+  const int64_t* grid_start;     // [B] where a body's grid begins; -1 without one
+  const int32_t* grid_size;      // [B, 3]
+  const float* grid_origin;      // [B, 3]
+  const float* grid_spacing;     // [B]
+  const float* points;           // [C, 3, CLUSTER] points of surfaces
+  const float* cluster_spheres;  // [C, 4] middle and radius
+  const int32_t* cluster_start;  // [B + 1]
+};
+// near [S, Q]: whether the posed boxes of a pair [Q, 2] come within `reach`. poses [S, B, 7].
+void broad_phase(const ShapeArrays& shapes, int64_t states, const double* poses, int64_t pairs, const int32_t* pair,
+                 double reach, uint8_t* near);
+// K = MOST_CONTACTS. Lengths in m; normal: from b towards a; point, arms: from the world's origin, and from the bodies'
+// frames, in world axes.
+struct ContactArrays {
+  int32_t* count;   // [C]
+  float* distance;  // [C, K]
+  float *normal, *point, *arm_a, *arm_b;  // [C, K, 3]
+};
+// candidates [C, 3]: state, body a, body b.
+void sample_contacts(const ShapeArrays& shapes, const double* poses, int64_t candidates, const int32_t* candidate,
+                     float reach, const ContactArrays& contacts);
+
 }  // namespace splatworld

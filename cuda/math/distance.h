@@ -39,54 +39,85 @@ struct Grid {
   float origin[3], spacing;
 };
 
+template <class F>
 struct Sampled {
-  float distance;
-  Vec3<float> gradient;
+  F distance;
+  Vec3<F> gradient;
 };
+
+SW_HD int32_t whole(float a) { return static_cast<int32_t>(a); }
+SW_HD float real(int32_t a) { return static_cast<float>(a); }
+// Two neighbours in memory.
+SW_HD void take(const float* from, int32_t index, float& first, float& second) {
+  first = from[index];
+  second = from[index + 1];
+}
+
+#ifndef __CUDACC__
+SW_HD IntV whole(FloatV a) { return __builtin_convertvector(a, IntV); }
+SW_HD FloatV real(IntV a) { return __builtin_convertvector(a, FloatV); }
+SW_HD void take(const float* from, IntV index, FloatV& first, FloatV& second) {
+  float pairs[2 * LANES];
+  for (int i = 0; i < LANES; ++i) std::memcpy(pairs + 2 * i, from + index[i], 2 * sizeof(float));
+  for (int i = 0; i < LANES; ++i) {
+    first[i] = pairs[2 * i];
+    second[i] = pairs[2 * i + 1];
+  }
+}
+#endif
+
+// Between the samples, of the point of the grid that is nearest to p; `beyond` is how far p is from there.
+template <class F>
+SW_HD Sampled<F> interpolate(const Grid& grid, const Vec3<F>& p, Vec3<F>& beyond) {
+  const float inverse = 1.0f / grid.spacing;
+  const F zero = F{};
+  auto place = [&](F at, int k, F& share, F& outside) {
+    const float last = static_cast<float>(grid.size[k] - 1);
+    F x = (at - grid.origin[k]) * inverse, held = vmin(vmax(x, zero), zero + last);
+    outside = (x - held) * grid.spacing;
+    auto cell = whole(vmin(held, zero + (last - 1.0f)));
+    share = held - real(cell);
+    return cell;
+  };
+  F u, w, t;
+  auto x = place(p.x, 0, u, beyond.x);
+  auto y = place(p.y, 1, w, beyond.y);
+  auto z = place(p.z, 2, t, beyond.z);
+  const int32_t step_y = grid.size[2], step_x = step_y * grid.size[1];
+  auto first = x * step_x + y * step_y + z;
+  F v000, v001, v010, v011, v100, v101, v110, v111;
+  take(grid.values, first, v000, v001);
+  take(grid.values + step_y, first, v010, v011);
+  take(grid.values + step_x, first, v100, v101);
+  take(grid.values + step_x + step_y, first, v110, v111);
+  const F d00 = v001 - v000, d01 = v011 - v010, d10 = v101 - v100, d11 = v111 - v110;
+  const F c00 = v000 + t * d00, c01 = v010 + t * d01, c10 = v100 + t * d10, c11 = v110 + t * d11;
+  const F low = c00 + w * (c01 - c00), high = c10 + w * (c11 - c10);
+  const F along0 = d00 + w * (d01 - d00), along1 = d10 + w * (d11 - d10);
+  Sampled<F> out;
+  out.distance = low + u * (high - low);
+  out.gradient.x = (high - low) * inverse;
+  out.gradient.y = ((c01 - c00) + u * ((c11 - c10) - (c01 - c00))) * inverse;
+  out.gradient.z = (along0 + u * (along1 - along0)) * inverse;
+  return out;
+}
 
 // Beyond the grid the distance goes on from the nearest point q of its border: to the surface point nearest to q, as the
 // border's value v and gradient tell it. It is never less than sqrt(|p - q|^2 + v^2), the least that is possible, and
 // exact where that surface point stays the nearest. From a border inside the solid (v < 0) it rises by |p - q|.
-SW_HD Sampled sample_grid(const Grid& grid, Vec3<float> p) {
-  float at[3] = {p.x, p.y, p.z}, beyond[3], weight[3];
-  int cell[3];
-  for (int k = 0; k < 3; ++k) {
-    float last = static_cast<float>(grid.size[k] - 1), x = (at[k] - grid.origin[k]) / grid.spacing;
-    float held = vmin(vmax(x, 0.0f), last);
-    beyond[k] = (x - held) * grid.spacing;
-    cell[k] = static_cast<int>(vmin(held, last - 1.0f));
-    weight[k] = held - static_cast<float>(cell[k]);
-  }
-  const int64_t step_y = grid.size[2], step_x = step_y * grid.size[1];
-  const float* v = grid.values + cell[0] * step_x + cell[1] * step_y + cell[2];
-  const float u = weight[0], w = weight[1], t = weight[2];
-  const float c00 = v[0] + t * (v[1] - v[0]), c01 = v[step_y] + t * (v[step_y + 1] - v[step_y]);
-  const float *far = v + step_x;
-  const float c10 = far[0] + t * (far[1] - far[0]), c11 = far[step_y] + t * (far[step_y + 1] - far[step_y]);
-  const float low = c00 + w * (c01 - c00), high = c10 + w * (c11 - c10), inverse = 1.0f / grid.spacing;
-  auto rise = [&](const float* at, int64_t step) { return at[step] - at[0]; };
-  Sampled out;
-  out.distance = low + u * (high - low);
-  out.gradient.x = inverse * (high - low);
-  out.gradient.y = inverse * ((1 - u) * (c01 - c00) + u * (c11 - c10));
-  out.gradient.z = inverse * ((1 - u) * ((1 - w) * rise(v, 1) + w * rise(v + step_y, 1)) +
-                              u * ((1 - w) * rise(far, 1) + w * rise(far + step_y, 1)));
-  const Vec3<float> e{beyond[0], beyond[1], beyond[2]};
-  const float e2 = dot(e, e);
-  if (e2 == 0) return out;  // a NaN goes on and stays one
-  const float v_border = out.distance, norm2 = dot(out.gradient, out.gradient);
-  if (v_border <= 0 || !(norm2 > 0)) {
-    const float length = vsqrt(e2);
-    return {v_border + length, (1.0f / length) * e};
-  }
-  const Vec3<float> reach = e + (v_border / vsqrt(norm2)) * out.gradient;
-  const float bound2 = e2 + v_border * v_border, along2 = dot(reach, reach);
-  if (along2 >= bound2) {
-    const float length = vsqrt(along2);
-    return {length, (1.0f / length) * reach};
-  }
-  const float length = vsqrt(bound2);
-  return {length, (1.0f / length) * e};
+SW_HD Sampled<float> sample_grid(const Grid& grid, const Vec3<float>& p) {
+  Vec3<float> beyond;
+  const Sampled<float> border = interpolate(grid, p, beyond);
+  const float beyond2 = dot(beyond, beyond), v = border.distance, slope2 = dot(border.gradient, border.gradient);
+  if (beyond2 == 0) return border;  // a NaN goes on and stays one
+  auto towards = [](float length, Vec3<float> d, float d2) {
+    return Sampled<float>{length, (1.0f / vsqrt(d2)) * d};
+  };
+  if (v <= 0 || !(slope2 > 0)) return towards(v + vsqrt(beyond2), beyond, beyond2);
+  const Vec3<float> reach = beyond + (v / vsqrt(slope2)) * border.gradient;
+  const float least2 = beyond2 + v * v, reach2 = dot(reach, reach);
+  if (reach2 < least2) return towards(vsqrt(least2), beyond, beyond2);
+  return towards(vsqrt(reach2), reach, reach2);
 }
 
 }  // namespace splatworld

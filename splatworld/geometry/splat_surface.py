@@ -109,23 +109,29 @@ class _Box:
         return ndimage.gaussian_filter(flat.reshape(self.size), sigma)
 
 
-def _cloud(splats: Splats, support_height: float | None) -> _Cloud:
-    splats = splats.select(splats.opacities > FAINTEST)
-    if not len(splats):
-        return _Cloud(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0), 0.0)
+def splat_points(splats: Splats) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Five points a splat, on the plane of its two longer axes: its middle and one deviation along each.
+
+    Returns:
+        points [5 N, 3] m; unit normals [5 N, 3] of unknown sign; weights [5 N], the Gaussian's opacity there.
+    """
     order = splats.log_scales.argsort(dim=-1)
     scales = torch.gather(splats.scales.double(), 1, order)
     rotation = pose.quat_to_matrix(pose.normalize_quat(splats.quats.double()))
     axes = torch.gather(rotation, 2, order[:, None].expand(-1, 3, 3))
     normal, short, long = axes[..., 0], axes[..., 1] * scales[:, 1:2], axes[..., 2] * scales[:, 2:]
-    # The middle and the ends of both axes, by the Gaussian's height there.
     offsets = torch.stack([torch.zeros_like(long), long, -long, short, -short])
-    points = (splats.means.double() + offsets).reshape(-1, 3).numpy()
     height = torch.tensor([1.0, 0.6, 0.6, 0.6, 0.6], dtype=torch.float64)[:, None]
-    weights = (height * splats.opacities.double()).reshape(-1).numpy()
-    normals = normal.repeat(5, 1).numpy()
+    points = (splats.means.double() + offsets).reshape(-1, 3)
+    return points.numpy(), normal.repeat(5, 1).numpy(), (height * splats.opacities.double()).reshape(-1).numpy()
+
+
+def _cloud(splats: Splats, support_height: float | None) -> _Cloud:
+    splats = splats.select(splats.opacities > FAINTEST)
+    points, normals, weights = splat_points(splats)
     above = np.ones(len(points), dtype=bool) if support_height is None else points[:, 2] > support_height
-    return _Cloud(points[above], normals[above], weights[above], float(scales[:, 1].median()))
+    width = float(splats.scales.sort(dim=-1).values[:, 1].median()) if len(splats) else 0.0
+    return _Cloud(points[above], normals[above], weights[above], width)
 
 
 def _depth_below_envelope(box: _Box, cloud: _Cloud) -> np.ndarray:

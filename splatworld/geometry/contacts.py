@@ -1,0 +1,101 @@
+"""Contacts between bodies in many states at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from splatworld import native
+from splatworld.core.checks import InputError, check_finite, check_shape
+from splatworld.geometry.shapes import Shapes
+
+REACH = 0.02
+"""m up to which surfaces count as near."""
+
+
+@dataclass(frozen=True)
+class Contacts:
+    """Contacts of C pairs of bodies, up to K = 8 each, the deepest first; unused ones have distance `reach`, rest 0.
+
+    Attributes:
+        pairs: [C, 3] int64: state in the flattened batch, body a, body b, a < b.
+        count: [C] int32 contacts in use.
+        distance: [C, K] m between the surfaces, negative where they overlap.
+        normal: [C, K, 3] unit, world axes, from b towards a.
+        point: [C, K, 3] m, world frame, halfway between the surfaces.
+        arm_a: [C, K, 3] m, world axes, from the frame of a (its centre of mass) to the point.
+        arm_b: [C, K, 3] m, the same of b.
+    """
+
+    pairs: Tensor
+    count: Tensor
+    distance: Tensor
+    normal: Tensor
+    point: Tensor
+    arm_a: Tensor
+    arm_b: Tensor
+
+
+def near_pairs(shapes: Shapes, world_from_body: Tensor, *, reach: float = REACH) -> Tensor:
+    """Broad phase: pairs of bodies whose boxes, posed and then aligned to the world's axes, come within `reach`.
+
+    Args:
+        shapes: of the world.
+        world_from_body: [..., B, 7] poses.
+        reach: m.
+
+    Returns:
+        [C, 3] int64: state in the flattened batch, body a, body b, in this order.
+
+    Raises:
+        ShapeError: another number of bodies.
+        InputError: poses that are not finite.
+    """
+    poses = _poses("near_pairs", shapes, world_from_body, reach)
+    near = torch.empty(len(poses), len(shapes.pairs), dtype=torch.bool)
+    native.load().broad_phase(shapes.packed, poses, shapes.pairs, reach, near.view(torch.uint8))
+    state, pair = near.nonzero().unbind(-1)
+    return torch.cat([state[:, None], shapes.pairs[pair].long()], dim=-1)
+
+
+def contacts(shapes: Shapes, world_from_body: Tensor, *, reach: float = REACH) -> Contacts:
+    """Where bodies touch or nearly do: surface points of each read in the other's distance grid.
+
+    Of all points nearer than `reach` one of the deepest (to 0.1 mm) is taken first, then up to 7 that are each far from
+    those taken and far from the middle, but depth counts four times as much: of a flat face the corners. Bodies that
+    move together keep the same choice; results do not depend on threads.
+
+    Args:
+        shapes: of the world.
+        world_from_body: [..., B, 7] poses.
+        reach: m.
+
+    Raises:
+        ShapeError: another number of bodies.
+        InputError: poses that are not finite.
+    """
+    poses = _poses("contacts", shapes, world_from_body, reach)
+    pairs = near_pairs(shapes, world_from_body, reach=reach)
+    kernels = native.load()
+    rows, most = len(pairs), kernels.MOST_CONTACTS
+    count, distance = torch.empty(rows, dtype=torch.int32), torch.empty(rows, most)
+    normal, point, arm_a, arm_b = torch.empty(4, rows, most, 3)
+    kernels.sample_contacts(shapes.packed, poses, pairs.int(), reach, count, distance, normal, point, arm_a, arm_b)
+    touching = count > 0
+    if not bool(touching.all()):
+        kept = touching.nonzero().squeeze(-1)
+        pairs, count, distance, normal, point, arm_a, arm_b = (
+            each[kept] for each in (pairs, count, distance, normal, point, arm_a, arm_b)
+        )
+    return Contacts(pairs, count, distance, normal, point, arm_a, arm_b)
+
+
+def _poses(owner: str, shapes: Shapes, world_from_body: Tensor, reach: float) -> Tensor:
+    """[S, B, 7] float64."""
+    check_shape(owner, "world_from_body", world_from_body, ("...", len(shapes), 7))
+    check_finite(owner, "world_from_body", world_from_body)
+    if not reach >= 0:
+        raise InputError(f"{owner}: reach is {reach}, expected m, 0 or more.")
+    return world_from_body.detach().double().reshape(-1, len(shapes), 7).contiguous()
