@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from splatworld.ply import read_splats, write_splats
     from splatworld.reconstruct.fit import fit
     from splatworld.render.render import render
+    from splatworld.robot.actions import apply_action
+    from splatworld.robot.load import load_robot
+    from splatworld.robot.place import add_robot
     from splatworld.store import load_world, save_world
 
 __version__ = "0.1.0"
@@ -30,8 +33,11 @@ _HOMES = {
     "SplatworldError": "core.checks",
     "State": "core.state",
     "World": "core.world",
+    "add_robot": "robot.place",
+    "apply_action": "robot.actions",
     "fit": "reconstruct.fit",
     "load_capture": "capture.load",
+    "load_robot": "robot.load",
     "load_world": "store",
     "read_splats": "ply",
     "render": "render.render",
@@ -48,8 +54,11 @@ __all__ = [
     "SplatworldError",
     "State",
     "World",
+    "add_robot",
+    "apply_action",
     "fit",
     "load_capture",
+    "load_robot",
     "load_world",
     "read_splats",
     "render",

@@ -55,10 +55,15 @@ def read_mesh(path: Path | str) -> Mesh:
 def _colors(found: trimesh.Trimesh) -> Tensor | None:
     visual: Any = found.visual
     if isinstance(visual, trimesh.visual.TextureVisuals):
-        visual = visual.to_color()
-    if visual.kind not in ("vertex", "face"):
+        flat = visual.uv is None  # one colour without a picture
+        rgba = (
+            np.tile(visual.material.main_color, (len(found.vertices), 1)) if flat else visual.to_color().vertex_colors
+        )
+    elif visual.kind in ("vertex", "face"):
+        rgba = visual.vertex_colors
+    else:
         return None
-    colors = np.array(visual.vertex_colors[:, :3], dtype=np.uint8)
+    colors = np.array(rgba[:, :3], dtype=np.uint8)
     # Of materials that say nothing trimesh makes a grey of its own.
     unsaid = trimesh.visual.color.DEFAULT_COLOR[:3]
     return None if bool((colors == unsaid).all()) else torch.from_numpy(colors)

@@ -35,6 +35,16 @@ def test_mesh_is_found_scaled_and_placed(tmp_path):
     assert math.isclose(model.base.mass, 1000 * 0.1**3 / 6, rel_tol=1e-6)
 
 
+def test_colours_of_a_material_file(tmp_path):
+    (tmp_path / "paint.mtl").write_text("newmtl blue\nKd 0.0 0.0 1.0\n")
+    (tmp_path / "tetra.obj").write_text(
+        "mtllib paint.mtl\nusemtl blue\nv 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n"
+    )
+    link = '<link name="a"><visual><geometry><mesh filename="tetra.obj"/></geometry></visual></link>'
+    (tmp_path / "one.urdf").write_text(urdf(link))
+    assert load_robot(tmp_path / "one.urdf").base.visual.colors[0].tolist() == [0, 0, 255]
+
+
 MISSING = '<link name="a"><visual><geometry><mesh filename="meshes/gone.stl"/></geometry></visual></link>'
 
 
