@@ -70,7 +70,7 @@ class Episodes:
         fixed: [N, 8] bool, bodies that nothing moves.
         poses: [N, K, 8, 7] world_from_body; the identity where there is no body.
         twists: [N, K, 8, 6] linear velocity of the origin m/s, angular velocity rad/s, world axes.
-        asleep: [N, K, 8] bool: the pose stays the same, bit by bit.
+        asleep: [N, K, 8] bool: at rest, the pose that of the state before bit by bit.
         actions: [N, T, 4] commanded increments of the tool's x, y, z (m) and yaw (rad).
         targets: [N, T + 1, 4] where the tool's servos were commanded to at the ends of actions.
         joints, joint_velocities: [N, K, 4] the tool's x, y, z, yaw as achieved; its pose is (x, y, z), turned by yaw.

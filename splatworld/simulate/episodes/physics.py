@@ -144,7 +144,7 @@ def build(scene: Scene) -> Physics:
     """Compile a scene, in its first state, settled if it asks for it."""
     spec = mujoco.MjSpec()
     _options(spec, scene.step)
-    spec.worldbody.add_geom(name="table", type=mujoco.mjtGeom.mjGEOM_PLANE, size=(2, 2, 0.1))
+    spec.worldbody.add_geom(name="table", type=mujoco.mjtGeom.mjGEOM_PLANE, size=(0, 0, 0.1))
     owners: dict[str, int] = {"table": TABLE}
     for number, name in enumerate(scene.shapes):
         body = spec.worldbody.add_body(name=f"body{number}", pos=scene.poses[number, :3], quat=scene.poses[number, 3:])

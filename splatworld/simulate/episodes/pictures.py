@@ -6,26 +6,14 @@ from collections.abc import Sequence
 
 import mujoco
 import numpy as np
+import torch
 
-from splatworld.simulate.episodes.physics import TABLE, TOOL, Physics, build
+from splatworld.core import pose
+from splatworld.core.camera import Camera
+from splatworld.simulate.episodes.colors import TABLE_COLOR, TOOL_COLOR, body_color
+from splatworld.simulate.episodes.physics import TABLE, Physics, build
 from splatworld.simulate.episodes.record import Episode
 from splatworld.simulate.episodes.shapes import shape
-
-TOOL_COLOR = (0.25, 0.27, 0.30)
-TABLE_COLOR = (0.80, 0.76, 0.70)
-FIXED_COLOR = (0.45, 0.45, 0.48)
-COLORS = (
-    (0.85, 0.33, 0.24), (0.22, 0.50, 0.75), (0.93, 0.71, 0.22), (0.33, 0.62, 0.36),
-    (0.58, 0.40, 0.68), (0.90, 0.55, 0.65), (0.36, 0.68, 0.70), (0.62, 0.47, 0.33),
-)  # fmt: skip
-"""sRGB of bodies, in their order."""
-
-
-def color(physics_owner: int, fixed: bool = False) -> tuple[float, float, float]:
-    """sRGB of a body's number, `TABLE` or `TOOL`."""
-    if physics_owner in (TABLE, TOOL):
-        return TABLE_COLOR if physics_owner == TABLE else TOOL_COLOR
-    return FIXED_COLOR if fixed else COLORS[physics_owner % len(COLORS)]
 
 
 class Photographer:
@@ -51,23 +39,44 @@ class Photographer:
         self._physics: Physics = build(episode.scene)
         model = self._physics.model
         for geom, owner in enumerate(self._physics.owner):
-            fixed = owner >= 0 and bool(episode.scene.fixed[owner])
-            model.geom_rgba[geom, :3] = color(int(owner), fixed)
+            if owner >= 0:
+                model.geom_rgba[geom, :3] = body_color(int(owner), bool(episode.scene.fixed[owner]))
+            else:
+                model.geom_rgba[geom, :3] = TABLE_COLOR if owner == TABLE else TOOL_COLOR
         model.vis.global_.offwidth, model.vis.global_.offheight = size
         model.vis.headlight.ambient[:], model.vis.headlight.diffuse[:] = 0.35, 0.35
-        model.vis.map.znear = 0.01
+        model.vis.map.znear, model.stat.extent = 0.01, 1.0
         self._camera = mujoco.MjvCamera()
         low, high = _bounds(episode)
         self._camera.lookat[:] = (low + high) / 2
-        self._camera.distance = distance or float(np.clip(1.1 * np.linalg.norm(high - low), 0.3, 2.0))
+        self._camera.distance = distance or float(np.clip(1.25 * np.linalg.norm(high - low), 0.3, 2.0))
         self._camera.azimuth, self._camera.elevation = azimuth, elevation
         self._renderer = mujoco.Renderer(model, size[1], size[0])
+        self._size = size
 
     def __enter__(self) -> Photographer:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._renderer.close()
+
+    @property
+    def camera(self) -> Camera:
+        """The same camera for `splatworld.render`."""
+        view = self._camera
+        azimuth, elevation = np.deg2rad([view.azimuth, view.elevation])
+        level = np.cos(elevation)
+        forward = np.array([level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation)])
+        target = torch.tensor(np.array(view.lookat))
+        eye = target - view.distance * torch.from_numpy(forward)
+        width, height = self._size
+        focal = height / 2 / np.tan(np.deg2rad(self._physics.model.vis.global_.fovy) / 2)
+        return Camera(
+            focal=torch.full((2,), float(focal), dtype=torch.float64),
+            center=torch.tensor([width / 2, height / 2], dtype=torch.float64),
+            size=self._size,
+            world_from_camera=pose.look_at(eye, target, torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)),
+        )
 
     def picture(self, index: int) -> np.ndarray:
         """[H, W, 3] uint8 sRGB of the recorded state `index`."""

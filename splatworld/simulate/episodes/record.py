@@ -29,7 +29,7 @@ class Episode:
         targets: [T + 1, 4] where the tool's servos were commanded to at the ends of actions.
         poses: [K, B, 7] world_from_body.
         twists: [K, B, 6] linear velocity of the origin, angular velocity, world axes.
-        asleep: [K, B] bool.
+        asleep: [K, B] bool, where the pose is that of the state before, bit by bit.
         joints: [K, 4] of the tool, as achieved.
         joint_velocities: [K, 4].
         penetration: [K] m, the deepest since the state before.
@@ -92,6 +92,7 @@ def record(physics: Physics, next_action: Callable[[], np.ndarray], count: int) 
             impulses.append(np.bincount(which.reshape(-1), np.concatenate(forces)) * physics.scene.step)
             contacts.append(np.column_stack([np.full(len(found), number), found]))
     poses, twists, asleep, joints, velocities = (np.array(column) for column in zip(*states, strict=True))
+    asleep[1:] &= (poses[1:] == poses[:-1]).all(-1)  # not if woken and asleep again in between
     return Episode(
         scene=physics.scene,
         actions=np.array(actions).reshape(-1, 4),

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import torch
 
 from splatworld.core.checks import InputError
-from splatworld.core.robot import ACTION_SECONDS, ActionSpec
 from splatworld.simulate.episodes import solids
 from splatworld.simulate.episodes.solids import Part, Solid
 
@@ -28,12 +26,6 @@ MAX_SPEED = np.array([0.8, 0.8, 0.8, 3.0])
 """m/s and rad/s, what an action may ask for at most."""
 PER_FAMILY = 40
 """Numbers a family of tools has: the first three quarters for training, the others for testing."""
-
-
-def action_spec() -> ActionSpec:
-    """What the four numbers of an action mean: how far the servos' targets move during it."""
-    high = torch.from_numpy(MAX_SPEED * ACTION_SECONDS)
-    return ActionSpec("end_effector", ("dx", "dy", "dz", "dyaw"), ("m", "m", "m", "rad"), -high, high)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,115 @@
+"""Stored episodes as worlds of splats with a rollout, in the types that everything else takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from splatworld.core import pose
+from splatworld.core.body import Body
+from splatworld.core.checks import InputError
+from splatworld.core.mesh import Mesh
+from splatworld.core.rollout import Rollout
+from splatworld.core.state import LATENTS, State
+from splatworld.core.world import World
+from splatworld.episodes import SUBSTATES, Episodes, load_shape
+from splatworld.robot import primitives
+from splatworld.robot.model import Link, RobotModel
+from splatworld.robot.place import add_links, add_robot, metric_world
+from splatworld.simulate.episodes.colors import TABLE_COLOR, TOOL_COLOR, body_color
+from splatworld.store import world_id
+
+TABLE_SIZE = (1.0, 1.0, 0.02)
+TABLE_SPLATS = 8
+"""How many bodies' worth of splats the table gets: coarse ones are thick, and would hide what is flat."""
+
+
+def to_world(path: str | Path, episodes: Episodes, number: int, *, splats: int = 2000) -> tuple[World, Rollout]:
+    """A stored episode as a world, at rest where it begins, and the rollout of its states at the ends of actions.
+
+    Bodies have meshes, convex parts and distance grids but no mass: that is what a model is not told.
+
+    Args:
+        path: folder of the episodes, where their shapes are.
+        episodes: of that folder.
+        number: which one.
+        splats: how many a body gets, about; the table gets more.
+
+    Returns:
+        The world: background, table, the episode's bodies, then the tool, which flies; and the rollout with actions of
+        6 numbers as `ActionSpec` names them.
+
+    Raises:
+        InputError: there is no such episode.
+    """
+    if not 0 <= number < len(episodes):
+        raise InputError(f"to_world: episode {number}, expected 0 to {len(episodes) - 1}.")
+    count = int(episodes.mask[number].sum())
+    poses = episodes.poses[number, ::SUBSTATES, :count].double()
+    still = pose.identity(dtype=torch.float64)
+    table = primitives.painted(primitives.box(TABLE_SIZE), TABLE_COLOR)
+    below = torch.cat([torch.tensor([0.0, 0.0, -TABLE_SIZE[2] / 2]).double(), still[3:]])
+    world = _with_solid(metric_world(), "table", table, (table,), below, "static", TABLE_SPLATS * splats)
+    for index in range(count):
+        shape = load_shape(path, episodes.shapes[int(episodes.shape_ids[number, index])])
+        fixed = bool(episodes.fixed[number, index])
+        color = body_color(index, fixed)
+        kind = "static" if fixed else "rigid"
+        name = f"{index} {shape.name}"
+        world = _with_solid(world, name, _painted(shape, color), _parts(shape), poses[0, index], kind, splats)
+    steps = len(poses)
+    frames = [torch.cat([still, below]).reshape(2, 7).expand(steps, 2, 7), poses]
+    twists = [torch.zeros(steps, 2, 6).double(), episodes.twists[number, ::SUBSTATES, :count].double()]
+    awake = [torch.zeros(steps, 2, dtype=torch.bool), ~episodes.asleep[number, ::SUBSTATES, :count]]
+    if episodes.tool_ids[number] >= 0:
+        tool = load_shape(path, episodes.tools[int(episodes.tool_ids[number])], kind="tools")
+        joints = episodes.joints[number, ::SUBSTATES].double()
+        frames.append(_tool_poses(joints)[:, None])
+        velocities = episodes.joint_velocities[number, ::SUBSTATES].double()
+        twists.append(torch.cat([velocities[:, :3], torch.zeros(steps, 2), velocities[:, 3:]], dim=-1)[:, None])
+        awake.append(torch.ones(steps, 1, dtype=torch.bool))
+        model = RobotModel(tool.name, (_link("tool", _painted(tool, TOOL_COLOR), _parts(tool)),), ())
+        world = add_robot(world, model, base_pose=frames[-1][0, 0], splats=splats)
+    bodies = len(world.bodies)
+    states = State(
+        world_from_body=torch.cat(frames, dim=1),
+        twists=torch.cat(twists, dim=1),
+        nodes=torch.zeros(steps, 0, 7).double(),
+        node_velocities=torch.zeros(steps, 0, 6).double(),
+        joints=torch.zeros(steps, 0).double(),
+        joint_velocities=torch.zeros(steps, 0).double(),
+        latents=torch.zeros(steps, bodies, LATENTS).double(),
+        awake=torch.cat(awake, dim=1),
+        time=torch.arange(steps).double() * 0.1,
+    )
+    given = episodes.actions[number].double()
+    actions = torch.cat([given[:, :3], torch.zeros(steps - 1, 2).double(), given[:, 3:]], dim=-1)
+    return world, Rollout(actions=actions, states=states, world_id=world_id(world))
+
+
+def _with_solid(
+    world: World, name: str, mesh: Mesh, parts: tuple[Mesh, ...], at: torch.Tensor, kind: str, splats: int
+) -> World:
+    model = RobotModel(name, (_link(name, mesh, parts),), ())
+    return add_links(world, model, at, {}, kinds=(kind, kind), splats=splats)[0]
+
+
+def _link(name: str, mesh: Mesh, parts: tuple[Mesh, ...]) -> Link:
+    return Link(name, mesh, parts, 0.0, torch.zeros(3, dtype=torch.float64), None)
+
+
+def _painted(shape: Body, color: tuple[float, float, float]) -> Mesh:
+    assert shape.mesh is not None
+    return primitives.painted(shape.mesh, color)
+
+
+def _parts(shape: Body) -> tuple[Mesh, ...]:
+    assert shape.mesh is not None
+    return shape.parts or (shape.mesh,)
+
+
+def _tool_poses(joints: torch.Tensor) -> torch.Tensor:
+    """Poses [..., 7] of tools at joints [..., 4] x, y, z, yaw."""
+    half = joints[..., 3:] / 2
+    return torch.cat([joints[..., :3], half.cos(), torch.zeros_like(half), torch.zeros_like(half), half.sin()], dim=-1)
