@@ -62,6 +62,7 @@ def test_shapes_come_along(folder):
         load_shape(folder, "box-999")
 
 
+@pytest.mark.slow
 def test_the_number_of_processes_does_not_matter(folder, tmp_path):
     generate(CONFIG, tmp_path / "two", count=5, seed=3, shard=2, workers=2)
     same(load_episodes(folder), load_episodes(tmp_path / "two"))
