@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -60,22 +60,23 @@ def lift(splats: Splats, camera: Camera, values: Tensor) -> Tensor:
     return torch.cat(sums, dim=-1)
 
 
-def vote(splats: Splats, cameras: Sequence[Camera], pictures: Callable[[Camera], Tensor], labels: int) -> Tensor:
+def vote(splats: Splats, shown: Iterable[tuple[Camera, Tensor]], labels: int) -> Tensor:
     """What labels the pixels of many views give each splat.
 
     Args:
         splats: N splats at rest.
-        cameras: views.
-        pictures: the view's labels [H, W], 0 to `labels` - 1; any other number abstains.
+        shown: views, and the labels [H, W] of their pixels, 0 to `labels` - 1; any other number abstains.
         labels: K, how many there are.
 
     Returns:
         [N, K] sum of the splat's weights in the pixels of each label.
     """
     votes = torch.zeros(len(splats), labels)
-    for camera in cameras:
-        shown = pictures(camera)[..., None] == torch.arange(labels)
-        votes += lift(splats, camera, shown.float())
+    for camera, picture in shown:
+        present = [label for label in picture.unique().tolist() if 0 <= label < labels]
+        if present:
+            ones = picture[..., None] == torch.tensor(present)
+            votes[:, present] += lift(splats, camera, ones.float())
     return votes
 
 

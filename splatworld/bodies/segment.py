@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,8 +40,8 @@ class SegmentConfig:
 
     Attributes:
         cell: m, side of the cells in which clusters are found; things further apart than this come apart.
-        lowest, highest_start: m, a body stands up from the support at least `lowest`; on a rough support more is asked,
-            up to `highest_start`.
+        lowest, highest_start: m, what is lower above the support is part of it; more on a rough support, up to
+            `highest_start`. A body is higher than three times that roughness.
         least_extent, largest_extent: m, a body's longest side.
         reach: m, how far above the support bodies are looked for.
         least_weight: share of a picture that a body covers on average in the views, at least.
@@ -104,18 +104,17 @@ def settle(
 
     Splats that no view shows keep theirs.
     """
-    count, done = int(labels.max()) + 1, 0
+    count = int(labels.max()) + 1
     drawn = replace(splats, body_ids=labels.int())
 
-    def shown(camera: Camera) -> Tensor:
-        nonlocal done
-        done += 1
-        if progress is not None:
-            progress("bodies: views vote", done, len(cameras))
-        return rasterize(drawn, pose.identity(count), camera, sh_degree=0).body_ids
+    def shown() -> Iterator[tuple[Camera, Tensor]]:
+        for done, camera in enumerate(cameras, 1):
+            with torch.no_grad():
+                yield camera, rasterize(drawn, pose.identity(count), camera, sh_degree=0).body_ids
+            if progress is not None:
+                progress("bodies: views vote", done, len(cameras))
 
-    with torch.no_grad():
-        votes = vote(splats, cameras, shown, count)
+    votes = vote(splats, shown(), count)
     return torch.where(votes.sum(dim=1) > NEVER_SEEN, votes.argmax(dim=1), labels)
 
 
@@ -151,7 +150,8 @@ def _unit(world: World) -> float:
 def _clusters(splats: Splats, weights: Tensor, config: SegmentConfig, unit: float) -> Tensor:
     """Labels [N] of clusters that stand on the support, largest first from 1."""
     seen = (splats.opacities > config.least_opacity) & (weights > 0)
-    start = min(max(3 * _roughness(splats, weights, unit), config.lowest * unit), config.highest_start * unit)
+    rough = max(3 * _roughness(splats, weights, unit), config.lowest * unit)
+    start = min(rough, config.highest_start * unit)
     over = _Support.find(splats, weights, start, config.cell * unit)
     above = sample(splats, seen)
     height = above.points[:, 2]
@@ -173,10 +173,10 @@ def _clusters(splats: Splats, weights: Tensor, config: SegmentConfig, unit: floa
     kept: list[tuple[float, Tensor]] = []
     for number in torch.bincount(labels, weights=weights, minlength=count + 1).argsort(descending=True).tolist():
         own = labels == number
-        if number == 0 or float(weights[own].sum()) < config.least_weight:
+        if number == 0 or float(weights[own].sum()) < config.least_weight * (rough / start) ** 2:
             continue
         points = above.points[(labels[above.owners] == number) & (each == number)]
-        if _stands(points, splats.means[own], weights[own], over, start, config, unit):
+        if _stands(points, splats.means[own], weights[own], over, start, rough, config, unit):
             kept.append((float(weights[own].sum()), own))
     result = none.clone()
     for index, (_, own) in enumerate(sorted(kept, key=lambda pair: -pair[0]), 1):
@@ -185,7 +185,14 @@ def _clusters(splats: Splats, weights: Tensor, config: SegmentConfig, unit: floa
 
 
 def _stands(
-    points: Tensor, means: Tensor, weights: Tensor, over: _Support, start: float, config: SegmentConfig, unit: float
+    points: Tensor,
+    means: Tensor,
+    weights: Tensor,
+    over: _Support,
+    start: float,
+    rough: float,
+    config: SegmentConfig,
+    unit: float,
 ) -> bool:
     """Whether a cluster is a body: over the support, near it, of a body's size, and not only a bump of the support."""
     low, high = points.quantile(0.01, dim=0), points.quantile(0.99, dim=0)
@@ -195,6 +202,7 @@ def _stands(
         config.least_extent * unit <= extent <= config.largest_extent * unit
         and float(low[2]) < 3 * start + config.cell * unit
         and raised > 0.5
+        and float(high[2]) > rough
         and float(over.inside(points).float().mean()) >= config.inside
     )
 

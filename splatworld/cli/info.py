@@ -40,7 +40,7 @@ def readable(data: dict[str, Any]) -> dict[str, Any]:
     if "provenance" in data:
         rows["provenance"] = ", ".join(f"{count} {name}" for name, count in data["provenance"].items() if count)
     if "bodies" in data:
-        rows["bodies"] = ", ".join(f"{b['name']} ({b['kind']}, {b['splats']} splats)" for b in data["bodies"])
+        rows |= {body["name"]: body["summary"] for body in data["bodies"]}
         rows["cameras"] = len(data["cameras"])
         scale = data["scale"]
         rows["scale"] = str(Scale(scale["value"], scale["source"], scale["std"] or math.inf))

@@ -25,6 +25,7 @@ VERBS = {
     "scale": ("scale", "metres for a finished world, from a marker or a known length"),
     "export": ("export", "a world -> a file for other tools"),
     "info": ("info", "what a world, splats or a capture hold"),
+    "segment": ("segment", "correct the bodies of a world"),
     "render": ("render", "a world -> pictures, depth, body ids"),
     "view": ("view", "worlds in the browser"),
     "simulate": ("simulate", "a family of scenes -> episodes with exact truth"),

@@ -41,6 +41,8 @@ class Settings:
     """The one marker that has this size, where others are in view."""
     known_length: tuple[float, str, float, float, float, float] | None = None
     """METRES FRAME X1 Y1 X2 Y2: how far two points lie apart, and their pixels in one frame as it is fitted."""
+    no_bodies: bool = False
+    """Leave the world in one piece: find no bodies."""
     fresh: bool = False
     """Begin anew although an unfinished run with the same input and options is there."""
     checkpoint_every: float = 30
@@ -79,6 +81,7 @@ def build(
 
     store.check_target(output, overwrite=overwrite)
 
+    from splatworld.bodies.build import build_bodies
     from splatworld.capture.config import CaptureConfig
     from splatworld.capture.keep import keep_capture
     from splatworld.capture.load import load_capture
@@ -118,6 +121,9 @@ def build(
             if settings.known_length is not None:
                 world, posed = _with_length(world, posed, settings.known_length, terminal)
             store.save_world(world, output, overwrite=overwrite, capture=lambda folder: keep_capture(posed, folder))
+            if not (stop() or settings.no_bodies):
+                world = build_bodies(world, progress=terminal.progress)
+                store.save_world(world, output, overwrite=True)
             if not stop():
                 work.remove()
             return world, posed, stop()

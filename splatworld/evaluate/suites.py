@@ -12,6 +12,7 @@ from splatworld.evaluate.report import Report
 SUITES = {
     "rasterizer": "splatworld.evaluate.rasterizer",
     "reconstruction": "splatworld.evaluate.reconstruction",
+    "bodies": "splatworld.evaluate.bodies",
 }
 """Suite -> module with `run(*, quick, long, progress) -> Report`."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from splatworld import ply, store
+from splatworld.bodies.build import describe
 from splatworld.capture.colmap import find_model
 from splatworld.capture.images import list_images
 from splatworld.capture.layouts import find_layout
@@ -48,7 +49,6 @@ def summarize(path: str | Path) -> dict[str, Any]:
 def _world(path: Path) -> dict[str, Any]:
     world = store.load_world(path)
     document = store.read_document(path)[1]
-    counts = world.splats.body_ids.bincount(minlength=len(world.bodies)).tolist()
     return {
         "kind": "world",
         "path": str(path),
@@ -56,10 +56,7 @@ def _world(path: Path) -> dict[str, Any]:
         "id": document["id"],
         "schema": document["schema"],
         **_splats(world.splats),
-        "bodies": [
-            {"name": body.name, "kind": body.kind, "splats": count}
-            for body, count in zip(world.bodies, counts, strict=True)
-        ],
+        "bodies": describe(world),
         "cameras": list(world.cameras),
         "gravity": world.gravity.tolist(),
         "scale": document["scale"],

@@ -1,0 +1,100 @@
+"""From a fitted world of one piece to a world of bodies: segment, complete, give shape and mass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from splatworld.bodies.complete import complete, enclosing
+from splatworld.bodies.segment import SegmentConfig, segment
+from splatworld.core import pose
+from splatworld.core.body import Body
+from splatworld.core.checks import InputError
+from splatworld.core.mesh import Mesh
+from splatworld.core.world import World
+from splatworld.geometry.distance import distance_grid
+from splatworld.geometry.mesh import convex_parts, mass_properties, transform_mesh
+
+DENSITY = 400.0
+"""kg/m^3 until something is learned of a body: between full packets and hollow vessels."""
+CELLS_ACROSS = 48
+"""Samples of the distance grid along a body's longest side."""
+
+
+def build_bodies(
+    world: World, *, config: SegmentConfig | None = None, progress: Callable[..., Any] | None = None
+) -> World:
+    """Find the bodies of a world and give them hidden sides, closed surfaces, distances, masses and inertias.
+
+    Args:
+        world: fitted, Z up, support at z = 0; bodies it already has are forgotten.
+        config: of the segmentation.
+        progress: called with (stage, done, total), or with one sentence.
+
+    Raises:
+        InputError: as `segment`.
+    """
+    return refresh(segment(world, config, progress=progress), progress=progress)
+
+
+def refresh(world: World, *, progress: Callable[..., Any] | None = None) -> World:
+    """The world after its bodies were changed: completed anew, with shape and mass for every rigid body without.
+
+    Where the splats hang on nodes, what is completed stays as it is.
+    """
+    if world.skin is None:
+        world = complete(world)
+    bodies = list(world.bodies)
+    for index, body in enumerate(bodies):
+        if body.kind == "rigid" and body.mesh is None:
+            bodies[index] = _shaped(world, index)
+        if progress is not None:
+            progress("bodies: shapes", index + 1, len(bodies))
+    return replace(world, bodies=tuple(bodies))
+
+
+def describe(world: World) -> list[dict[str, Any]]:
+    """Name, kind, splats, size [3] m, mass in kg and a summary in words of every body."""
+    rows = []
+    for index, body in enumerate(world.bodies):
+        own = world.splats.means[world.splats.body_ids == index]
+        size = (own.quantile(0.99, dim=0) - own.quantile(0.01, dim=0)).tolist() if len(own) else [0.0, 0.0, 0.0]
+        if body.mesh is not None:
+            size = (body.mesh.vertices.amax(dim=0) - body.mesh.vertices.amin(dim=0)).tolist()
+        words = f"{body.kind}, {len(own)} splats"
+        if index:
+            words += ", " + " x ".join(f"{100 * side:.1f}" for side in size) + " cm"
+            words += f", {1000 * body.mass:.0f} g" if body.mass else ""
+        rows.append(
+            {
+                "name": body.name,
+                "kind": body.kind,
+                "splats": len(own),
+                "size": size,
+                "mass": body.mass,
+                "summary": words,
+            }
+        )
+    return rows
+
+
+def _shaped(world: World, index: int) -> Body:
+    """The body with mesh, parts, grid, mass and inertia, its frame at the centre of mass."""
+    body = world.bodies[index]
+    mesh = enclosing(world.splats.select(world.splats.body_ids == index))
+    if mesh is None:
+        return body
+    try:
+        mass, center, inertia = mass_properties(mesh, DENSITY)
+    except InputError:
+        return body
+    rest = pose.identity(dtype=torch.float64)
+    rest[:3] = center
+    local = transform_mesh(mesh, pose.inverse(rest))
+    extent = float((local.vertices.amax(dim=0) - local.vertices.amin(dim=0)).max())
+    parts: tuple[Mesh, ...] = convex_parts(local)
+    grid = distance_grid(local, extent / CELLS_ACROSS)
+    return replace(body, rest_pose=rest, mesh=local, parts=parts, grid=grid, mass=mass, inertia=inertia)

@@ -1,0 +1,155 @@
+"""What no camera saw: the support under bodies, and the backs and undersides of bodies."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from scipy import ndimage
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from splatworld.bodies.floor import Floor, floor_of
+from splatworld.bodies.surface import sample
+from splatworld.core import pose
+from splatworld.core.checks import InputError
+from splatworld.core.mesh import Mesh
+from splatworld.core.splats import Provenance, Splats
+from splatworld.core.world import World
+from splatworld.geometry.mesh import surface_points
+from splatworld.geometry.splat_surface import surface_of_splats
+from splatworld.render.sh import C0
+
+THIN = 0.0005
+"""m, standard deviation of completed splats across the surface."""
+NEIGHBOURS = 12
+"""Seen splats that give a hidden one its colour."""
+DENSITY = 1.6
+"""Distance of completed splats on a body, in the median spread of its seen ones."""
+MOST = 4000
+"""Completed splats that a body gets at most."""
+
+
+def complete(world: World) -> World:
+    """The world with splats of provenance COMPLETED where bodies hide the support and themselves.
+
+    Args:
+        world: Z up, support near z = 0, with bodies; what was completed before is made anew.
+
+    Returns:
+        The world; splats of the background inside of bodies, which nobody saw, are gone.
+    """
+    world = _only_seen(world)
+    added = []
+    floor = floor_of(world)
+    if floor is not None:
+        world = replace(world, splats=world.splats.select(~_buried(world, floor)))
+        added.append(_below_bodies(world, floor))
+    for index, body in enumerate(world.bodies):
+        if body.kind == "rigid":
+            added.append(_hidden_sides(world, index))
+    return replace(world, splats=joined([world.splats, *added]))
+
+
+def joined(parts: list[Splats]) -> Splats:
+    """Splats one after the other; all have the harmonics of the first."""
+    first = parts[0]
+    names = ("means", "log_scales", "quats", "opacity_logits", "sh", "body_ids", "provenance")
+    return Splats(
+        **{name: torch.cat([getattr(part, name).to(getattr(first, name)) for part in parts]) for name in names}
+    )
+
+
+def enclosing(splats: Splats) -> Mesh | None:
+    """A closed mesh around a body's splats, down to the support; None if they enclose nothing."""
+    low = float(splats.means[:, 2].quantile(0.02)) if len(splats) else 0.0
+    stands = abs(low) < 0.02
+    try:
+        return surface_of_splats(splats, support_height=0.0 if stands else None)
+    except InputError:
+        return None
+
+
+def flat_splats(points: Tensor, normals: Tensor, spread: Tensor, colors: Tensor, like: Splats, body: int) -> Splats:
+    """Thin round splats on a surface.
+
+    Args:
+        points: [P, 3] m.
+        normals: [P, 3] unit.
+        spread: [P] m, standard deviation along the surface.
+        colors: [P, 3] in 0 to 1.
+        like: gives the number of harmonics.
+        body: owner.
+    """
+    count = len(points)
+    up = torch.tensor([0.0, 0.0, 1.0])
+    turned = torch.cat([1 + normals[:, 2:].float(), torch.linalg.cross(up.expand(count, 3), normals.float())], dim=1)
+    turned = torch.where(normals[:, 2:] < -0.9999, torch.tensor([0.0, 1.0, 0.0, 0.0]), turned)
+    sh = torch.zeros(count, like.sh.shape[1], 3)
+    sh[:, 0] = (colors.float() - 0.5) / C0
+    thin = torch.minimum(torch.full_like(spread, THIN), spread)
+    return Splats(
+        means=points.float(),
+        log_scales=torch.stack([spread, spread, thin], dim=1).float().log(),
+        quats=pose.normalize_quat(turned),
+        opacity_logits=torch.full((count,), 3.0),
+        sh=sh,
+        body_ids=torch.full((count,), body, dtype=torch.int32),
+        provenance=torch.full((count,), int(Provenance.COMPLETED), dtype=torch.uint8),
+    )
+
+
+def _only_seen(world: World) -> World:
+    return replace(world, splats=world.splats.select(world.splats.provenance != int(Provenance.COMPLETED)))
+
+
+def _buried(world: World, floor: Floor) -> Tensor:
+    """[N] bool, splats of the background where only bodies are: leftovers of the fit that nobody sees."""
+    means = world.splats.means
+    rows, columns, inside = floor.index(means)
+    deep = torch.from_numpy(ndimage.binary_erosion(floor.hidden, iterations=1))
+    top = torch.full(floor.hidden.shape, -1.0)
+    bodies = world.splats.body_ids > 0
+    flat = rows * top.shape[1] + columns
+    top.view(-1).scatter_reduce_(0, flat[bodies & inside], means[bodies & inside, 2], "amax")
+    top = torch.from_numpy(ndimage.maximum_filter(top.numpy(), 5))
+    return ~bodies & inside & deep[rows, columns] & (means[:, 2] > -0.05) & (means[:, 2] < top[rows, columns])
+
+
+def _below_bodies(world: World, floor: Floor) -> Splats:
+    """Splats of the support where bodies hide it, its texture carried on."""
+    colors = floor.bare()
+    rows, columns = np.nonzero(floor.hidden)
+    x, y = floor.low[:, None] + (np.stack([columns, rows]) + 0.5) * floor.cell
+    points = torch.from_numpy(np.stack([x, y, np.full_like(x, floor.height)], axis=1))
+    normals = torch.tensor([0.0, 0.0, 1.0]).expand(len(points), 3)
+    spread = torch.full((len(points),), 0.6 * floor.cell)
+    return flat_splats(points, normals, spread, torch.from_numpy(colors[rows, columns]), world.splats, 0)
+
+
+def _hidden_sides(world: World, index: int) -> Splats:
+    """Splats on the closed surface of a body where none was seen, coloured like what is nearest of it."""
+    own = world.splats.select(world.splats.body_ids == index)
+    solid = own.select(own.opacities > 0.2)
+    nothing = own.select(torch.zeros(len(own), dtype=torch.bool))
+    mesh = enclosing(own)
+    if mesh is None or not len(solid):
+        return nothing
+    around = sample(solid, torch.ones(len(solid), dtype=torch.bool)).points.numpy()
+    gap = DENSITY * float(solid.scales.sort(dim=1).values[:, 1].median())
+    corners = mesh.vertices[mesh.faces]
+    area = float(torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]).norm(dim=1).sum()) / 2
+    gap = max(gap, (area / MOST) ** 0.5)
+    points, normals = surface_points(mesh, max(1, int(2 * area / gap**2)), 0)
+    bare = torch.from_numpy(cKDTree(around).query(points.numpy())[0] > 1.5 * gap)
+    points, normals = points[bare], normals[bare]
+    if not len(points):
+        return nothing
+    away, near = cKDTree(solid.means.numpy()).query(points.numpy(), k=min(NEIGHBOURS, len(solid)))
+    away, near = np.atleast_2d(away.T).T, np.atleast_2d(near.T).T
+    weights = torch.from_numpy(1 / np.maximum(away, 1e-4) ** 2)[..., None] * solid.opacities[near][..., None]
+    seen = (0.5 + C0 * solid.sh[:, 0]).clamp(0, 1)
+    colors = (weights * seen[near]).sum(dim=1) / weights.sum(dim=1)
+    spread = torch.full((len(points),), 0.7 * gap)
+    return flat_splats(points, normals, spread, colors, world.splats, index)

@@ -1,0 +1,309 @@
+"""Corrections of bodies by people: merge, split, box, click, rename, kind, joint, remove. Each gives a new world."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from splatworld.bodies.surface import sample
+from splatworld.core import pose
+from splatworld.core.body import KINDS, Body, Joint
+from splatworld.core.camera import unproject
+from splatworld.core.checks import InputError, check_choice
+from splatworld.core.splats import Splats
+from splatworld.core.world import World
+from splatworld.render.render import render
+
+PIECES = 2
+"""Parts that a body is split into."""
+CELLS_ACROSS = 48
+"""Cells along the longest side of what a click picks or a split parts."""
+
+
+def body_index(world: World, name: str) -> int:
+    """Which body has a name.
+
+    Raises:
+        InputError: none has; lists the names there are.
+    """
+    names = [body.name for body in world.bodies]
+    if name not in names:
+        raise InputError(f"no body is called {name!r}; the world has {', '.join(map(repr, names))}.")
+    return names.index(name)
+
+
+def merge(world: World, names: list[str]) -> World:
+    """One body of several; the first gives name and kind. With "background" among them, all become background.
+
+    Raises:
+        InputError: fewer than two different bodies, or one has a joint.
+    """
+    indices = sorted({body_index(world, name) for name in names}, key=lambda i: (i != 0, names.index(_name(world, i))))
+    if len(indices) < 2:
+        raise InputError(f"merge: {', '.join(map(repr, names))} name one body, expected two or more.")
+    first, rest = indices[0], indices[1:]
+    ids = world.splats.body_ids.clone()
+    ids[torch.isin(ids, ids.new_tensor(rest))] = first
+    bodies = list(world.bodies)
+    if first:
+        bodies[first] = _fresh(world.splats, ids, first, bodies[first])
+    return reindexed(world, ids, bodies, drop=rest)
+
+
+def split(world: World, name: str) -> World:
+    """A body in two parts: apart where it hangs together least, else across its longest side.
+
+    Raises:
+        InputError: the background, or a body with too few splats.
+    """
+    index = _movable(world, name, "split")
+    own = torch.nonzero(world.splats.body_ids == index).squeeze(-1)
+    if len(own) < 2 * PIECES:
+        raise InputError(f"split: {name!r} has {len(own)} splats, too few to split.")
+    second = _halves(world.splats.select(own))
+    return _with_body(world, own[second], _new_name(world, name), "rigid", shrunk=index)
+
+
+def box(world: World, low: Tensor, high: Tensor, *, name: str | None = None) -> World:
+    """A body of the splats whose middles lie in an axis-aligned box from `low` [3] to `high` [3], m.
+
+    Raises:
+        InputError: nothing is in the box, or it is empty.
+    """
+    if not bool((low < high).all()):
+        raise InputError(f"box: {low.tolist()} to {high.tolist()} is empty; give the smaller corner first.")
+    inside = ((world.splats.means >= low) & (world.splats.means <= high)).all(dim=1)
+    if not bool(inside.any()):
+        raise InputError(f"box: no splats between {low.tolist()} and {high.tolist()}; check the corners.")
+    return _with_body(world, torch.nonzero(inside).squeeze(-1), name or _new_name(world), "rigid")
+
+
+def pick(world: World, camera: str, pixel: tuple[float, float]) -> tuple[int, Tensor]:
+    """What a pixel shows: the index of its body and its place [3] m in the world.
+
+    Raises:
+        InputError: no such camera, a pixel outside of its picture, or nothing there.
+    """
+    check_choice("pick", "camera", camera, tuple(world.cameras))
+    view, (x, y) = world.cameras[camera], pixel
+    if not (0 <= x < view.width and 0 <= y < view.height):
+        raise InputError(f"pick: pixel ({x:g}, {y:g}) lies outside of the {view.width}x{view.height} picture.")
+    shown = render(world, None, view)
+    row, column = int(y), int(x)
+    index, depth = int(shown.body_ids[row, column]), shown.median_depth[row, column]
+    if index < 0:
+        raise InputError(f"pick: pixel ({x:g}, {y:g}) of {camera} shows nothing solid; choose another.")
+    return index, unproject(view, torch.tensor([x, y]).double(), depth.double())
+
+
+def click(world: World, camera: str, pixel: tuple[float, float], *, name: str | None = None) -> World:
+    """A body of what hangs together at a pixel above the support; a pixel of a body only gives that body its name.
+
+    Raises:
+        InputError: as `pick`, or nothing stands up there.
+    """
+    index, point = pick(world, camera, pixel)
+    if index:
+        return rename(world, _name(world, index), name) if name else world
+    distance = float((world.cameras[camera].world_from_camera[:3] - point).norm())
+    own = _grown(world.splats, world.splats.body_ids == 0, point, distance)
+    if not len(own):
+        raise InputError(f"click: nothing stands up from the support at pixel {pixel}; use --box or --masks.")
+    return _with_body(world, own, name or _new_name(world), "rigid")
+
+
+def rename(world: World, old: str, new: str) -> World:
+    """The world with a body called otherwise.
+
+    Raises:
+        InputError: no such body, the name is taken or empty, or it is the background's.
+    """
+    index = _movable(world, old, "rename")
+    if not new.strip() or any(body.name == new for i, body in enumerate(world.bodies) if i != index):
+        raise InputError(f"rename: {new!r} is empty or taken; choose another name.")
+    return _changed(world, index, replace(world.bodies[index], name=new))
+
+
+def set_kind(world: World, name: str, kind: str) -> World:
+    """The world with a body of another kind, static, rigid or articulated; deformable: `kinds.make_deformable`.
+
+    Raises:
+        InputError: no such body or kind.
+    """
+    index = _movable(world, name, "kind")
+    check_choice("kind", "kind", kind, tuple(k for k in KINDS if k not in ("robot", "deformable")))
+    body = world.bodies[index]
+    if kind == "rigid":
+        body = replace(body, parent=None, joint=None)
+    return _changed(world, index, replace(body, kind=kind))
+
+
+def set_joint(
+    world: World, name: str, parent: str, *, type: str, point: Tensor, axis: Tensor, limits: tuple[float, float]
+) -> World:
+    """Hang a body on another by one degree of freedom.
+
+    Args:
+        world: with both bodies.
+        name: of the body that moves.
+        parent: of what it hangs on.
+        type: fixed, hinge or slide.
+        point: [3] m on the axis, in the world.
+        axis: [3] direction in the world.
+        limits: lowest and highest value, rad or m; the body is at 0 now.
+
+    Raises:
+        InputError: no such bodies, a loop, a zero axis, or limits that exclude 0.
+    """
+    index, above = _movable(world, name, "joint"), body_index(world, parent)
+    chain = above
+    while chain is not None:
+        if chain == index:
+            raise InputError(f"joint: {name!r} would hang on itself; choose another parent.")
+        chain = world.bodies[chain].parent  # type: ignore[assignment]
+    if float(axis.norm()) == 0 or not limits[0] <= 0 <= limits[1]:
+        raise InputError(f"joint: axis {axis.tolist()} and limits {limits}: expected a direction, and 0 within limits.")
+    frame = pose.identity(dtype=torch.float64)
+    frame[:3] = point.double()
+    base = pose.inverse(world.bodies[above].rest_pose.double())
+    local = pose.compose(base, frame)
+    turned = pose.rotate(base[3:], axis.double() / axis.double().norm())
+    joint = Joint(type, local, pose.rotate(pose.conjugate_quat(local[3:]), turned), limits)
+    body = replace(world.bodies[index], kind="articulated", parent=above, joint=joint)
+    return _changed(world, index, body)
+
+
+def reindexed(world: World, ids: Tensor, bodies: list[Body], drop: list[int]) -> World:
+    """The world with new owners [N] of its splats and without the bodies `drop`, of which no splat is left.
+
+    Raises:
+        InputError: another body hangs on one of them, or the world has deformable bodies, whose nodes are numbered.
+    """
+    if drop and world.skin is not None:
+        raise InputError("this world has deformable bodies, whose nodes are numbered: correct bodies before that.")
+    kept = [i for i in range(len(bodies)) if i not in drop]
+    new = {old: index for index, old in enumerate(kept)}
+    for i in kept:
+        parent = bodies[i].parent
+        if parent is not None and parent not in new:
+            raise InputError(f"{bodies[i].name!r} hangs on {bodies[parent].name!r}; give it another kind first.")
+    table = torch.tensor([new.get(i, 0) for i in range(len(bodies))], dtype=ids.dtype)
+    ordered = tuple(
+        body if body.parent is None else replace(body, parent=new[body.parent]) for body in (bodies[i] for i in kept)
+    )
+    robot = world.robot
+    if robot is not None:
+        robot = replace(robot, bodies=tuple(new[i] for i in robot.bodies), tool=new.get(robot.tool, robot.tool),
+                        fingers=tuple(new[i] for i in robot.fingers))  # fmt: skip
+    latents = world.prior_latents
+    if latents is not None:
+        latents = latents[[i for i in kept if i < len(latents)]]
+    splats = replace(world.splats, body_ids=table[ids.long()])
+    return replace(world, splats=splats, bodies=ordered, robot=robot, prior_latents=latents)
+
+
+def _with_body(world: World, own: Tensor, name: str, kind: str, shrunk: int | None = None) -> World:
+    """The world with a new body of the splats `own` [n]; bodies that lose all their splats go."""
+    if any(body.name == name for body in world.bodies):
+        raise InputError(f"a body is called {name!r} already; choose another name.")
+    if world.robot is not None or world.skin is not None:
+        raise InputError("this world has a robot or deformable bodies; correct bodies before they are added.")
+    ids = world.splats.body_ids.clone()
+    losing = set(ids[own].unique().tolist()) - {0}
+    ids[own] = len(world.bodies)
+    bodies = list(world.bodies)
+    blank = Body(name=name, kind=kind, rest_pose=pose.identity(dtype=torch.float64))
+    bodies.append(_fresh(world.splats, ids, len(bodies), blank))
+    gone = [i for i in losing if not bool((ids == i).any())]
+    for i in losing - set(gone):
+        bodies[i] = _fresh(world.splats, ids, i, bodies[i])
+    latents = world.prior_latents
+    if latents is not None:
+        world = replace(world, prior_latents=torch.cat([latents, latents.new_zeros(1, latents.shape[1])]))
+    return reindexed(world, ids, bodies, drop=gone)
+
+
+def _fresh(splats: Splats, ids: Tensor, index: int, body: Body) -> Body:
+    """The body without what is no longer true of its splats: shape and mass."""
+    rest = pose.identity(dtype=torch.float64)
+    rest[:3] = splats.means[ids == index].double().median(dim=0).values
+    return replace(body, rest_pose=rest, mass=0.0, inertia=None, mesh=None, parts=(), grid=None, capsules=None)
+
+
+def _changed(world: World, index: int, body: Body) -> World:
+    return replace(world, bodies=(*world.bodies[:index], body, *world.bodies[index + 1 :]))
+
+
+def _name(world: World, index: int) -> str:
+    return world.bodies[index].name
+
+
+def _new_name(world: World, stem: str = "body") -> str:
+    names = {body.name for body in world.bodies}
+    return next(f"{stem} {i}" for i in range(1 if stem == "body" else 2, len(names) + 3) if f"{stem} {i}" not in names)
+
+
+def _movable(world: World, name: str, verb: str) -> int:
+    index = body_index(world, name)
+    if index == 0:
+        raise InputError(f"{verb}: {name!r} is the background, which stays as it is; name a body.")
+    return index
+
+
+def _cells(splats: Splats, low: Tensor, size: float) -> tuple[np.ndarray, Tensor, Tensor]:
+    """Cells that splats fill [X, Y, Z] bool, and of every sample its cell [P, 3] and owner [P]."""
+    samples = sample(splats, torch.ones(len(splats), dtype=torch.bool))
+    cells = ((samples.points - low) / size).long().clamp(min=0)
+    filled = np.zeros(tuple((cells.max(dim=0).values + 1).tolist()), dtype=bool)
+    filled[tuple(cells.T.numpy())] = True
+    return filled, cells, samples.owners
+
+
+def _halves(splats: Splats) -> Tensor:
+    """[n] bool, the smaller of two parts.
+
+    Cells are eroded until they fall apart; what is left of the two largest pieces draws the splats nearest to it.
+    A body that never falls apart is cut across its longest side.
+    """
+    means = splats.means
+    size = float((means.quantile(0.98, dim=0) - means.quantile(0.02, dim=0)).max()) / CELLS_ACROSS
+    low = means.min(dim=0).values - 8 * size
+    filled, _, _ = _cells(splats, low, max(size, 1e-9))
+    depth = ndimage.distance_transform_edt(ndimage.binary_fill_holes(ndimage.binary_closing(filled, iterations=2)))
+    for level in np.linspace(0, 0.9, 19) * depth.max():
+        numbers, count = ndimage.label(depth > level)
+        sizes = ndimage.sum_labels(depth > level, numbers, range(1, count + 1)) if count > 1 else np.zeros(0)
+        order = np.argsort(-sizes)[:PIECES]
+        if len(order) == PIECES and sizes[order[1]] > 0.03 * sizes.sum():
+            away = [ndimage.distance_transform_edt(numbers != 1 + i) for i in order]
+            cell = tuple(((means - low) / size).long().clamp(min=0).T.numpy())
+            inside = [np.minimum(c, n - 1) for c, n in zip(cell, depth.shape, strict=True)]
+            first, second = (torch.from_numpy(a[tuple(inside)]) for a in away)
+            return second < first
+    spread = means - means.mean(dim=0)
+    along = spread @ torch.linalg.svd(spread, full_matrices=False)[2][0]
+    return along > along.median()
+
+
+def _grown(splats: Splats, free: Tensor, point: Tensor, distance: float) -> Tensor:
+    """Indices of the free splats that hang together at a point; lengths follow the view's distance."""
+    size, start = distance / 120, distance / 100
+    near = free & ((splats.means - point.float()).norm(dim=1) < 0.5 * distance)
+    near &= (splats.means[:, 2] > start) & (splats.opacities > 0.2)
+    own = torch.nonzero(near).squeeze(-1)
+    if not len(own):
+        return own
+    part = splats.select(own)
+    low = part.means.min(dim=0).values - 8 * size
+    filled, cells, owners = _cells(part, low, size)
+    numbers, _ = ndimage.label(filled, np.ones((3, 3, 3)))
+    each = torch.from_numpy(numbers[tuple(cells.T.numpy())])
+    nearest = (cells - (point.float() - low) / size).norm(dim=1)
+    if float(nearest.min()) > 4 or not math.isfinite(float(nearest.min())):
+        return own[:0]
+    return own[owners[each == each[nearest.argmin()]].unique()]

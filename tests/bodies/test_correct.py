@@ -1,0 +1,147 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from splatworld.bodies import correct
+from splatworld.bodies.build import describe, refresh
+from splatworld.bodies.inpaint import inpaint
+from splatworld.bodies.kinds import farthest_points, make_deformable
+from splatworld.bodies.masks import from_masks, read_masks
+from splatworld.bodies.remove import without
+from splatworld.bodies.segment import with_labels
+from splatworld.core.checks import FormatError, InputError
+from splatworld.core.splats import Provenance
+from splatworld.render.render import render
+from tests.bodies.tabletop import tabletop
+
+
+@pytest.fixture(scope="module")
+def world():
+    found, labels = tabletop()
+    return with_labels(found, labels, ["box", "ball"])
+
+
+def test_merge_and_split_undo_each_other(world):
+    merged = correct.merge(world, ["box", "ball"])
+    assert [body.name for body in merged.bodies] == ["background", "box"]
+    ids = correct.split(merged, "box").splats.body_ids
+    for label in (1, 2):
+        assert len(ids[world.splats.body_ids == label].unique()) == 1
+    assert len(ids.unique()) == 3
+
+
+def test_merging_with_the_background_makes_it_static(world):
+    merged = correct.merge(world, ["ball", "background"])
+    assert [body.name for body in merged.bodies] == ["background", "box"]
+    assert bool((merged.splats.body_ids[world.splats.body_ids == 2] == 0).all())
+
+
+def test_box_and_click_take_what_is_there(world):
+    bare, labels = tabletop()
+    boxed = correct.box(bare, torch.tensor([-0.15, -0.05, 0.002]), torch.tensor([-0.05, 0.05, 0.1]), name="crate")
+    assert boxed.bodies[1].name == "crate"
+    name, camera = next(iter(bare.cameras.items()))
+    ids = render(world, None, camera).body_ids
+    row, column = torch.nonzero(ids == 2).double().mean(dim=0).tolist()
+    clicked = correct.click(bare, name, (column, row), name="orange")
+    own = clicked.splats.body_ids == 1
+    assert float((labels[own] == 2).float().mean()) > 0.95
+    assert int(own.sum()) > 0.6 * int((labels == 2).sum())
+    assert correct.click(clicked, name, (column, row), name="apple").bodies[1].name == "apple"
+
+
+def test_names_kinds_and_joints(world):
+    assert correct.rename(world, "box", "tea").bodies[1].name == "tea"
+    assert correct.set_kind(world, "box", "static").bodies[1].kind == "static"
+    point, axis = torch.zeros(3), torch.tensor([0.0, 0.0, 2.0])
+    hung = correct.set_joint(world, "ball", "box", type="hinge", point=point, axis=axis, limits=(-1.0, 1.0))
+    assert hung.joint_bodies == (2,)
+    with pytest.raises(InputError, match="hangs on"):
+        without(hung, ["box"])
+    with pytest.raises(InputError, match="on itself"):
+        correct.set_joint(hung, "box", "ball", type="slide", point=point, axis=axis, limits=(0.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda w: correct.merge(w, ["box"]), "two or more"),
+        (lambda w: correct.merge(w, ["box", "cup"]), "no body is called 'cup'"),
+        (lambda w: correct.rename(w, "box", "ball"), "taken"),
+        (lambda w: correct.rename(w, "background", "wall"), "background"),
+        (lambda w: correct.set_kind(w, "box", "liquid"), "expected one of"),
+        (lambda w: correct.click(w, "view_0", (1e6, 0)), "outside"),
+        (lambda w: correct.click(w, "front", (0, 0)), "camera"),
+        (lambda w: correct.box(w, torch.ones(3), torch.zeros(3)), "empty"),
+        (lambda w: without(w, ["background"]), "background"),
+        (lambda w: make_deformable(w, "ball", spacing=0), "spacing"),
+    ],
+)
+def test_bad_corrections_are_named(world, change, message):
+    with pytest.raises(InputError, match=message):
+        change(world)
+
+
+def test_masks_are_lifted_and_checked(world, tmp_path):
+    bare, labels = tabletop()
+    for name, camera in world.cameras.items():
+        ids = render(world, None, camera).body_ids.clamp(min=0)
+        cv2.imwrite(str(tmp_path / f"{name}.png"), (ids * 7).byte().numpy())
+    found = from_masks(bare, read_masks(bare, tmp_path))
+    assert [body.name for body in found.bodies] == ["background", "body 7", "body 14"]
+    ids, raised = found.splats.body_ids, bare.splats.means[:, 2] > 0.003
+    for label in (1, 2):
+        own, true = (ids == label) & raised, (labels == label) & raised
+        assert float((own & true).sum() / (own | true).sum()) > 0.9
+    cv2.imwrite(str(tmp_path / "view_0.png"), np.zeros((10, 12), np.uint8))
+    with pytest.raises(InputError, match="12x10 px, expected 160x120"):
+        read_masks(bare, tmp_path)
+    (tmp_path / "view_0.png").write_bytes(b"no picture")
+    with pytest.raises(FormatError, match="one channel"):
+        read_masks(bare, tmp_path)
+    with pytest.raises(InputError, match="no such folder"):
+        read_masks(bare, tmp_path / "missing")
+
+
+def test_a_removed_body_leaves_the_table_whole(world):
+    built = refresh(world)
+    assert built.bodies[1].mass > 0
+    assert built.bodies[1].mesh is not None
+    assert len(describe(built)) == 3
+    below = built.splats.select((built.splats.provenance == int(Provenance.COMPLETED)) & (built.splats.body_ids == 0))
+    assert float((below.means[:, :2] - torch.tensor([-0.1, 0.0])).norm(dim=1).min()) < 0.01
+    bare = without(built, ["box", "ball"])
+    assert [body.name for body in bare.bodies] == ["background"]
+    camera = world.cameras["view_0"]
+    before, after = render(world, None, camera), render(bare, None, camera)
+    table = torch.tensor([180, 140, 90]) / 255
+    where = before.body_ids > 0
+    assert float((before.image[where] - table).abs().mean()) > 0.15
+    assert float((after.image[where] - table).abs().mean()) < 0.06
+
+
+def test_texture_is_carried_on():
+    stripes = np.full((80, 80, 3), 0.2, np.float32)
+    for offset in range(3):
+        stripes[:, offset::8] = 0.6
+    holes = np.zeros((80, 80), bool)
+    holes[30:46, 30:46] = True
+    filled = inpaint(np.where(holes[..., None], 0, stripes), ~holes, holes)
+    assert np.abs(filled - stripes)[holes].mean() < 0.05
+    assert np.array_equal(filled[~holes], stripes[~holes])
+
+
+def test_nodes_cover_a_deformable_body(world):
+    soft = make_deformable(world, "ball", spacing=0.02)
+    body, skin = soft.bodies[2], soft.skin
+    own = soft.splats.body_ids == 2
+    assert body.node_range == (0, len(soft.rest_nodes))
+    assert bool((skin.indices[own][:, 0] >= 3).all())
+    assert bool((skin.indices[~own][:, 0] == soft.splats.body_ids[~own]).all())
+    torch.testing.assert_close(skin.weights.sum(dim=1), torch.ones(len(own)))
+    away = torch.cdist(soft.splats.means[own].double(), soft.rest_nodes[:, :3]).min(dim=1).values
+    assert float(away.max()) <= 0.0201
+    camera = world.cameras["view_0"]
+    torch.testing.assert_close(render(soft, None, camera).image, render(world, None, camera).image, atol=1e-4, rtol=0)
+    assert len(farthest_points(torch.rand(50, 3), 0.0, most=10)) == 10
