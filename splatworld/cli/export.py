@@ -35,12 +35,12 @@ def run(options: Options, terminal: Terminal) -> None:
     if options.output.exists() and not (options.overwrite and options.output.is_file()):
         raise InputError(f"{options.output}: something is there already; choose another path or pass --overwrite.")
     world = load_world(options.world)
-    data = {"file": str(options.output), "format": options.format}
+    data: dict[str, object] = {"file": str(options.output), "format": options.format}
     if options.format == "mjcf":
         for note in write_mjcf(options.output, world, overwrite=options.overwrite):
             terminal.say(note)
-        data["bodies"] = str(len(world.bodies))
+        data["bodies"] = len(world.bodies)
     else:
         write_splats(options.output, world.splats)
-        data["splats"] = str(len(world.splats))
+        data["splats"] = len(world.splats)
     terminal.result(data, table(data))
