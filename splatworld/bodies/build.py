@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -13,15 +14,13 @@ from splatworld.bodies.segment import SegmentConfig, segment
 from splatworld.core import pose
 from splatworld.core.body import Body
 from splatworld.core.checks import InputError
-from splatworld.core.mesh import Mesh
 from splatworld.core.world import World
+from splatworld.geometry.background import background_shape
 from splatworld.geometry.distance import distance_grid
 from splatworld.geometry.mesh import convex_parts, mass_properties, transform_mesh
 
 DENSITY = 400.0
 """kg/m^3 until something is learned of a body: between full packets and hollow vessels."""
-CELLS_ACROSS = 48
-"""Samples of the distance grid along a body's longest side."""
 
 
 def build_bodies(
@@ -53,7 +52,11 @@ def refresh(world: World, *, progress: Callable[..., Any] | None = None) -> Worl
             bodies[index] = _shaped(world, index)
         if progress is not None:
             progress("bodies: shapes", index + 1, len(bodies))
-    return replace(world, bodies=tuple(bodies))
+    world = replace(world, bodies=tuple(bodies))
+    if world.cameras and world.scale.source != "none":
+        with suppress(InputError):  # too large for a grid: the background goes without
+            world = replace(world, bodies=(background_shape(world), *world.bodies[1:]))
+    return world
 
 
 def describe(world: World) -> list[dict[str, Any]]:
@@ -89,12 +92,10 @@ def _shaped(world: World, index: int) -> Body:
         return body
     try:
         mass, center, inertia = mass_properties(mesh, DENSITY)
+        rest = pose.identity(dtype=torch.float64)
+        rest[:3] = center
+        local = transform_mesh(mesh, pose.inverse(rest))
+        parts, grid = convex_parts(local), distance_grid(local)
     except InputError:
         return body
-    rest = pose.identity(dtype=torch.float64)
-    rest[:3] = center
-    local = transform_mesh(mesh, pose.inverse(rest))
-    extent = float((local.vertices.amax(dim=0) - local.vertices.amin(dim=0)).max())
-    parts: tuple[Mesh, ...] = convex_parts(local)
-    grid = distance_grid(local, extent / CELLS_ACROSS)
     return replace(body, rest_pose=rest, mesh=local, parts=parts, grid=grid, mass=mass, inertia=inertia)

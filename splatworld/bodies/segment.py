@@ -90,7 +90,10 @@ def segment(world: World, config: SegmentConfig | None = None, *, progress: Call
         weights += lift(splats, camera, torch.ones(camera.height, camera.width, 1))[:, 0]
         say("bodies: what is seen", done, len(cameras))
     pixels = sum(camera.width * camera.height for camera in cameras)
-    labels = _clusters(splats, weights / pixels, config, unit)
+    labels, rough = _clusters(splats, weights / pixels, config, unit)
+    if rough > config.highest_start * unit:
+        away = f"{100 * rough / unit:.1f} cm"
+        say(f"Quality: the support is rough by {away}, low bodies do not stand out; give masks with `segment`.")
     count = int(labels.max()) + 1
     if count > 1:
         labels = settle(splats, labels, cameras, progress=say)
@@ -147,8 +150,8 @@ def _unit(world: World) -> float:
     return max(float(heights.abs().median()), 1e-6) / TYPICAL_DISTANCE
 
 
-def _clusters(splats: Splats, weights: Tensor, config: SegmentConfig, unit: float) -> Tensor:
-    """Labels [N] of clusters that stand on the support, largest first from 1."""
+def _clusters(splats: Splats, weights: Tensor, config: SegmentConfig, unit: float) -> tuple[Tensor, float]:
+    """Labels [N] of clusters that stand on the support, largest first from 1, and how rough it is in m."""
     seen = (splats.opacities > config.least_opacity) & (weights > 0)
     rough = max(3 * _roughness(splats, weights, unit), config.lowest * unit)
     start = min(rough, config.highest_start * unit)
@@ -158,7 +161,7 @@ def _clusters(splats: Splats, weights: Tensor, config: SegmentConfig, unit: floa
     above = above.select((height > start) & (height < config.reach * unit) & over.near(above.points, 0.3 * unit))
     none = torch.zeros(len(splats), dtype=torch.int64)
     if not len(above.points):
-        return none
+        return none, rough
     low = above.points.min(dim=0).values
     cells = ((above.points - low) / (config.cell * unit)).long()
     filled = np.zeros(tuple((cells.max(dim=0).values + 1).tolist()), dtype=bool)
@@ -181,7 +184,7 @@ def _clusters(splats: Splats, weights: Tensor, config: SegmentConfig, unit: floa
     result = none.clone()
     for index, (_, own) in enumerate(sorted(kept, key=lambda pair: -pair[0]), 1):
         result[own] = index
-    return result
+    return result, rough
 
 
 def _stands(

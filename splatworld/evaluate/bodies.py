@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,16 @@ from splatworld.capture.metric import MetricConfig, to_metres
 from splatworld.capture.undistort import undistort
 from splatworld.core.similarity import fit_similarity
 from splatworld.core.world import World
-from splatworld.evaluate.bodies_truth import FOUND, ious, outline_ious, removed_psnr, votes_of_truth
+from splatworld.evaluate import bodies_geometry, bodies_pusht, bodies_scale
+from splatworld.evaluate.bodies_truth import (
+    FOUND,
+    chamfer,
+    ious,
+    lifted_outline_ious,
+    outline_ious,
+    removed_psnr,
+    votes_of_truth,
+)
 from splatworld.evaluate.reconstruction import CHECKOUT, DATA_VARIABLE, SAMPLE
 from splatworld.evaluate.report import Line, Report, commit_hash, line
 from splatworld.evaluate.resume import FOLDER, measure_parts
@@ -28,8 +36,6 @@ from splatworld.evaluate.sample_truth import frame_number, read_truth
 from splatworld.reconstruct.config import FitConfig
 from splatworld.reconstruct.fit import fit
 
-TOPICS = ("scale", "geometry", "robot")
-"""Modules `bodies_TOPIC` with rows of their own; those that are not there are left out."""
 OUTLINES = CHECKOUT / "data" / "desk_phone_masks.json"
 
 Progress = Callable[..., Any]
@@ -53,11 +59,11 @@ def run(*, quick: bool = False, long: bool = False, progress: Progress | None = 
         "sample": lambda: _sample(say, CaptureConfig(), FitConfig(), targets=True),
         "desk_phone": lambda: _desk(say, desk),
     }
-    for topic in TOPICS:
-        name = f"splatworld.evaluate.bodies_{topic}"
-        if (Path(__file__).parent / f"bodies_{topic}.py").exists():
-            module = import_module(name)
-            parts[topic] = lambda module=module: module.lines(SAMPLE, data, progress=progress)  # type: ignore[misc]
+    parts |= {
+        "scale": lambda: bodies_scale.lines(SAMPLE, data, progress=progress),
+        "geometry": lambda: bodies_geometry.lines(SAMPLE),
+        "pusht_robot": lambda: bodies_pusht.lines(data, progress=progress),
+    }
     return Report("bodies", measure_parts("bodies", parts, say))
 
 
@@ -90,7 +96,13 @@ def sample_lines(world: World, folder: Path, truth: dict[str, Any], say: Progres
     seen = removed_psnr(world, {label: world.bodies[index].name for label, index in hit.items()}, folder, truth)
     lowest = min(seen.values()) if len(seen) == len(names) else None
     rows.append(line("sample: revealed when a body is removed, PSNR, lowest body", lowest, "dB", ">= 24"))
-    return rows + [line(f"sample: {names[label]} removed, PSNR", value, "dB") for label, value in seen.items()]
+    rows += [line(f"sample: {names[label]} removed, PSNR", value, "dB") for label, value in seen.items()]
+    shapes = chamfer(in_truth(world, truth), hit, folder, truth)
+    for part, away in zip(("seen", "completed"), zip(*shapes.values(), strict=True), strict=False):
+        known = [value for value in away if value is not None]
+        mean = 1000 * sum(known) / len(known) if known else None
+        rows.append(line(f"sample: Chamfer distance of {part} surface, mean of bodies", mean, "mm"))
+    return rows
 
 
 def in_truth(world: World, truth: dict[str, Any]) -> World:
@@ -106,8 +118,14 @@ def _desk(say: Progress, video: Path) -> list[Line]:
         return [line("desk_phone: not measured, the capture is not on this machine", None, "", target)]
     say("desk_phone: from pixels to bodies")
     world = _made("desk_phone", video, CaptureConfig(), FitConfig(), MetricConfig(), say)
-    found = outline_ious(world, OUTLINES)
-    return [line(f"desk_phone: IoU with the drawn outline, {name}", value, "", target) for name, value in found.items()]
+    found, lifted = outline_ious(world, OUTLINES), lifted_outline_ious(world, OUTLINES)
+    return [
+        *(line(f"desk_phone: IoU with the drawn outline, {name}", value, "", target) for name, value in found.items()),
+        *(
+            line(f"desk_phone: IoU with the drawn outline, {name}, masks of the other four frames given", value, "")
+            for name, value in lifted.items()
+        ),
+    ]
 
 
 def _made(

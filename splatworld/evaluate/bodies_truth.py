@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from splatworld.bodies.lift import vote
+from splatworld.bodies.masks import from_masks
 from splatworld.bodies.remove import without
+from splatworld.bodies.surface import sample
 from splatworld.core.camera import resize
 from splatworld.core.checks import InputError
 from splatworld.core.splats import Provenance
 from splatworld.core.world import World
 from splatworld.evaluate.sample_truth import frame_number
+from splatworld.geometry.mesh import read_mesh, surface_points, transform_mesh
 from splatworld.render.render import render
 
+NEAR = 0.006
+"""m from observed splats within which surface counts as seen."""
 FOUND = 0.5
 """IoU from which a body counts as found."""
 
@@ -92,26 +99,90 @@ def _revealed(folder: Path, entry: dict[str, Any]) -> tuple[np.ndarray, np.ndarr
     return target, mask
 
 
+def chamfer(
+    world: World, found: dict[int, int], folder: Path, truth: dict[str, Any]
+) -> dict[int, tuple[float | None, float | None]]:
+    """Symmetric Chamfer distance in m between true and found meshes, where surface was seen and where it was completed.
+
+    A part of a surface counts as seen where an observed splat of the body is within `NEAR` of it; each distance is the
+    mean over both directions.
+
+    Args:
+        world: in the truth's frame, its bodies with meshes.
+        found: true body id -> body.
+        folder: the sample's.
+        truth: as read by `read_truth`.
+    """
+    rows: dict[int, tuple[float | None, float | None]] = {}
+    for entry in truth["bodies"]:
+        body = world.bodies[found.get(entry["id"], 0)]
+        if entry["id"] not in found or body.mesh is None:
+            continue
+        real = transform_mesh(read_mesh(folder / entry["mesh"]), torch.tensor(entry["world_from_body"]).double())
+        made = transform_mesh(body.mesh, body.rest_pose.double())
+        own = (world.splats.body_ids == found[entry["id"]]) & (world.splats.provenance == int(Provenance.OBSERVED))
+        splats = cKDTree(sample(world.splats, own & (world.splats.opacities > 0.2)).points.numpy())
+        a, b = (surface_points(mesh, 5000, 0)[0].numpy() for mesh in (real, made))
+        ways = [(a, cKDTree(b).query(a)[0]), (b, cKDTree(a).query(b)[0])]
+        seen = [splats.query(points)[0] < NEAR for points, _ in ways]
+        parts = []
+        for side in (True, False):
+            means = [
+                away[mask == side].mean() for (_, away), mask in zip(ways, seen, strict=True) if (mask == side).any()
+            ]
+            parts.append(float(np.mean(means)) if means else None)
+        rows[entry["id"]] = (parts[0], parts[1])
+    return rows
+
+
 def outline_ious(world: World, file: Path) -> dict[str, float]:
     """Mean IoU of drawn outlines with the rendered body that fits each best over all frames, by name."""
     drawn = json.loads(file.read_text())
-    sums: dict[str, Tensor] = {}
-    counts: dict[str, int] = {}
+    totals: dict[str, list[Tensor]] = {}
     for frame in drawn["frames"]:
-        if frame["name"] not in world.cameras:
-            continue
-        camera = resize(world.cameras[frame["name"]], tuple(drawn["size"]))
-        ids = render(world, None, camera).body_ids
-        for name, outline in frame["bodies"].items():
-            canvas = np.zeros((camera.height, camera.width), np.uint8)
-            cv2.fillPoly(canvas, [np.round(np.array(outline)).astype(np.int32)], 1)
-            true = torch.from_numpy(canvas > 0)
-            each = torch.stack(
-                [((ids == i) & true).sum() / ((ids == i) | true).sum() for i in range(len(world.bodies))]
-            )
-            sums[name] = sums.get(name, torch.zeros(len(world.bodies))) + each
-            counts[name] = counts.get(name, 0) + 1
-    return {name: float(total[1:].max()) / counts[name] if len(total) > 1 else 0.0 for name, total in sums.items()}
+        if frame["name"] in world.cameras:
+            camera = resize(world.cameras[frame["name"]], tuple(drawn["size"]))
+            ids = render(world, None, camera).body_ids
+            for name in frame["bodies"]:
+                true = _labels(frame, [name], drawn["size"]) == 1
+                totals.setdefault(name, []).append(
+                    torch.stack([_iou(ids == i, true) for i in range(len(world.bodies))])
+                )
+    best = {name: torch.stack(found).mean(dim=0)[1:] for name, found in totals.items()}
+    return {name: float(mean.max()) if len(mean) else 0.0 for name, mean in best.items()}
+
+
+def lifted_outline_ious(world: World, file: Path) -> dict[str, float]:
+    """Mean IoU of drawn outlines with bodies made of the outlines in all other frames, by name."""
+    drawn = json.loads(file.read_text())
+    frames = [frame for frame in drawn["frames"] if frame["name"] in world.cameras]
+    names = sorted({name for frame in frames for name in frame["bodies"]})
+    cameras = {frame["name"]: resize(world.cameras[frame["name"]], tuple(drawn["size"])) for frame in frames}
+    world = replace(world, cameras=cameras)
+    found: dict[str, list[float]] = {}
+    for frame in frames:
+        others = {other["name"]: _labels(other, names, drawn["size"]) for other in frames if other is not frame}
+        made = from_masks(world, others)
+        ids, true = render(made, None, cameras[frame["name"]]).body_ids, _labels(frame, names, drawn["size"])
+        index = {body.name: i for i, body in enumerate(made.bodies)}
+        for label, name in enumerate(names, 1):
+            if name in frame["bodies"]:
+                own = index.get(f"body {label}", -1)
+                found.setdefault(name, []).append(float(_iou(ids == own, true == label)))
+    return {name: sum(each) / len(each) for name, each in found.items()}
+
+
+def _labels(frame: dict[str, Any], names: list[str], size: list[int]) -> Tensor:
+    """[H, W] int64, 1 + index in `names` within a drawn outline, 0 elsewhere."""
+    canvas = np.zeros((size[1], size[0]), np.uint8)
+    for label, name in enumerate(names, 1):
+        if name in frame["bodies"]:
+            cv2.fillPoly(canvas, [np.round(np.array(frame["bodies"][name])).astype(np.int32)], label)
+    return torch.from_numpy(canvas.astype(np.int64))
+
+
+def _iou(a: Tensor, b: Tensor) -> Tensor:
+    return (a & b).sum() / (a | b).sum().clamp(min=1)
 
 
 def _picture(file: Path) -> np.ndarray:
