@@ -11,14 +11,17 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from splatworld.bodies.floor import Floor, floor_of
+from splatworld.bodies.lift import lift, views
 from splatworld.bodies.surface import sample
 from splatworld.core import pose
+from splatworld.core.camera import Camera
 from splatworld.core.checks import InputError
 from splatworld.core.mesh import Mesh
 from splatworld.core.splats import Provenance, Splats
 from splatworld.core.world import World
 from splatworld.geometry.mesh import surface_points
 from splatworld.geometry.splat_surface import surface_of_splats
+from splatworld.render.ops import rasterize
 from splatworld.render.sh import C0
 
 THIN = 0.0005
@@ -29,6 +32,10 @@ DENSITY = 1.6
 """Distance of completed splats on a body, in the median spread of its seen ones."""
 MOST = 4000
 """Completed splats that a body gets at most."""
+IN_SIGHT = 0.05
+"""Change of a capture's picture, in pixels times colour, for which a completed splat has to go."""
+ROUNDS = 3
+"""Times that such splats are looked for: with some gone, others come into sight."""
 
 
 def complete(world: World) -> World:
@@ -49,7 +56,7 @@ def complete(world: World) -> World:
     for index, body in enumerate(world.bodies):
         if body.kind == "rigid":
             added.append(_hidden_sides(world, index))
-    return replace(world, splats=joined([world.splats, *added]))
+    return replace(world, splats=joined([world.splats, _out_of_sight(world, joined([*added, _none(world.splats)]))]))
 
 
 def joined(parts: list[Splats]) -> Splats:
@@ -100,6 +107,32 @@ def flat_splats(points: Tensor, normals: Tensor, spread: Tensor, colors: Tensor,
     )
 
 
+def _out_of_sight(seen: World, completed: Splats) -> Splats:
+    """Those completed splats that leave the capture's pictures as they are: what a camera saw needs no guess."""
+    cameras = views(seen)
+    before = [_picture(seen.splats, camera) for camera in cameras]
+    for _ in range(ROUNDS):
+        both = joined([seen.splats, completed])
+        change = torch.zeros(len(completed))
+        for camera, picture in zip(cameras, before, strict=True):
+            difference = (_picture(both, camera) - picture).abs().amax(dim=-1, keepdim=True)
+            change = torch.maximum(change, lift(both, camera, difference)[len(seen.splats) :, 0])
+        keep = change < IN_SIGHT
+        if bool(keep.all()):
+            break
+        completed = completed.select(keep)
+    return completed
+
+
+def _picture(splats: Splats, camera: Camera) -> Tensor:
+    still = torch.zeros(len(splats), dtype=torch.int32)
+    return rasterize(replace(splats, body_ids=still), pose.identity(1), camera).image
+
+
+def _none(splats: Splats) -> Splats:
+    return splats.select(torch.zeros(len(splats), dtype=torch.bool))
+
+
 def _only_seen(world: World) -> World:
     return replace(world, splats=world.splats.select(world.splats.provenance != int(Provenance.COMPLETED)))
 
@@ -132,7 +165,7 @@ def _hidden_sides(world: World, index: int) -> Splats:
     """Splats on the closed surface of a body where none was seen, coloured like what is nearest of it."""
     own = world.splats.select(world.splats.body_ids == index)
     solid = own.select(own.opacities > 0.2)
-    nothing = own.select(torch.zeros(len(own), dtype=torch.bool))
+    nothing = _none(own)
     mesh = enclosing(own)
     if mesh is None or not len(solid):
         return nothing

@@ -22,6 +22,11 @@ def world():
     return with_labels(found, labels, ["box", "ball"])
 
 
+@pytest.fixture(scope="module")
+def built(world):
+    return refresh(world)
+
+
 def test_merge_and_split_undo_each_other(world):
     merged = correct.merge(world, ["box", "ball"])
     assert [body.name for body in merged.bodies] == ["background", "box"]
@@ -104,8 +109,7 @@ def test_masks_are_lifted_and_checked(world, tmp_path):
         read_masks(bare, tmp_path / "missing")
 
 
-def test_a_removed_body_leaves_the_table_whole(world):
-    built = refresh(world)
+def test_a_removed_body_leaves_the_table_whole(world, built):
     assert built.bodies[1].mass > 0
     assert built.bodies[1].mesh is not None
     assert len(describe(built)) == 3
@@ -119,6 +123,14 @@ def test_a_removed_body_leaves_the_table_whole(world):
     where = before.body_ids > 0
     assert float((before.image[where] - table).abs().mean()) > 0.15
     assert float((after.image[where] - table).abs().mean()) < 0.06
+
+
+def test_what_was_seen_stays_as_it_was(world, built):
+    added = built.splats.provenance == int(Provenance.COMPLETED)
+    assert int(added.sum()) > 100
+    for camera in world.cameras.values():
+        change = (render(built, None, camera).image - render(world, None, camera).image).square().mean()
+        assert float(change) < 1e-4  # 40 dB
 
 
 def test_texture_is_carried_on():
