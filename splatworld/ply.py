@@ -27,6 +27,8 @@ REQUIRED = (
 )
 REST_COUNTS = {0: 1, 9: 4, 24: 9, 45: 16}
 """Number of `f_rest_*` properties -> coefficients a channel."""
+HEADER = 1 << 16
+"""Bytes in which the header of a PLY ends."""
 SPLAT_RECORD = np.dtype([("mean", "<f4", 3), ("scale", "<f4", 3), ("color", "u1", 4), ("quat", "u1", 4)])
 
 
@@ -96,6 +98,15 @@ def read_splats(path: str | Path) -> Splats:
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     return splats
+
+
+def is_splats(path: str | Path) -> bool:
+    """Whether a file is named like one of splats, `.splat`, or is a PLY with their colours rather than a mesh."""
+    path = Path(path)
+    if path.suffix.lower() != ".ply" or not path.is_file():
+        return path.suffix.lower() == ".splat"
+    with open(path, "rb") as stream:
+        return b" f_dc_0" in stream.read(HEADER).partition(b"end_header")[0]
 
 
 def _read_ply(path: Path) -> Splats:

@@ -17,7 +17,7 @@ from splatworld.core import pose
 from splatworld.core.camera import Camera
 from splatworld.core.checks import InputError
 from splatworld.core.mesh import Mesh
-from splatworld.core.splats import Provenance, Splats
+from splatworld.core.splats import Provenance, Splats, joined
 from splatworld.core.world import World
 from splatworld.geometry.mesh import surface_points
 from splatworld.geometry.splat_surface import surface_of_splats
@@ -57,15 +57,6 @@ def complete(world: World) -> World:
         if body.kind == "rigid":
             added.append(_hidden_sides(world, index))
     return replace(world, splats=joined([world.splats, _out_of_sight(world, joined([*added, _none(world.splats)]))]))
-
-
-def joined(parts: list[Splats]) -> Splats:
-    """Splats one after the other; all have the harmonics of the first."""
-    first = parts[0]
-    names = ("means", "log_scales", "quats", "opacity_logits", "sh", "body_ids", "provenance")
-    return Splats(
-        **{name: torch.cat([getattr(part, name).to(getattr(first, name)) for part in parts]) for name in names}
-    )
 
 
 def enclosing(splats: Splats) -> Mesh | None:

@@ -10,6 +10,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from splatworld.bodies.numbering import Numbering
 from splatworld.bodies.surface import sample
 from splatworld.core import pose
 from splatworld.core.body import KINDS, Body, Joint
@@ -182,29 +183,31 @@ def reindexed(world: World, ids: Tensor, bodies: list[Body], drop: list[int]) ->
     """The world with new owners [N] of its splats and without the bodies `drop`, of which no splat is left.
 
     Raises:
-        InputError: another body hangs on one of them, or the world has deformable bodies, whose nodes are numbered.
+        InputError: another body hangs on one of them or follows its joint, only a part of the robot would go, or the
+            world has deformable bodies, whose nodes are numbered.
     """
     if drop and world.skin is not None:
         raise InputError("this world has deformable bodies, whose nodes are numbered: correct bodies before that.")
     kept = [i for i in range(len(bodies)) if i not in drop]
-    new = {old: index for index, old in enumerate(kept)}
-    for i in kept:
-        parent = bodies[i].parent
-        if parent is not None and parent not in new:
-            raise InputError(f"{bodies[i].name!r} hangs on {bodies[parent].name!r}; give it another kind first.")
-    table = torch.tensor([new.get(i, 0) for i in range(len(bodies))], dtype=ids.dtype)
-    ordered = tuple(
-        body if body.parent is None else replace(body, parent=new[body.parent]) for body in (bodies[i] for i in kept)
-    )
+    for body in (bodies[i] for i in kept):
+        leader = body.joint.mimic[0] if body.joint is not None and body.joint.mimic is not None else None
+        held = next((i for i in (body.parent, leader) if i in drop), None)
+        if held is not None:
+            raise InputError(f"{body.name!r} hangs on {bodies[held].name!r}; give it another kind first.")
     robot = world.robot
-    if robot is not None:
-        robot = replace(robot, bodies=tuple(new[i] for i in robot.bodies), tool=new.get(robot.tool, robot.tool),
-                        fingers=tuple(new[i] for i in robot.fingers))  # fmt: skip
+    if robot is not None and not set(robot.bodies) - set(drop):
+        robot = None
+    elif robot is not None and set(robot.bodies) & set(drop):
+        raise InputError(f"{bodies[drop[0]].name!r} is a link of the robot, which is kept or goes as a whole.")
+    new = torch.full((len(bodies),), -1, dtype=torch.int64)
+    new[kept] = torch.arange(len(kept))
+    numbers = Numbering(new, torch.arange(len(world.rest_nodes)), len(kept))
+    ordered = tuple(numbers.body(bodies[i]) for i in kept)
     latents = world.prior_latents
     if latents is not None:
         latents = latents[[i for i in kept if i < len(latents)]]
-    splats = replace(world.splats, body_ids=table[ids.long()])
-    return replace(world, splats=splats, bodies=ordered, robot=robot, prior_latents=latents)
+    splats = replace(world.splats, body_ids=numbers.ids(ids))
+    return replace(world, splats=splats, bodies=ordered, robot=numbers.robot(robot), prior_latents=latents)
 
 
 def _with_body(world: World, own: Tensor, name: str, kind: str, shrunk: int | None = None) -> World:

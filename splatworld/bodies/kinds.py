@@ -10,10 +10,11 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from splatworld.bodies.correct import body_index
+from splatworld.bodies.numbering import skin_of
 from splatworld.core import pose
 from splatworld.core.checks import InputError
 from splatworld.core.shape import Capsules
-from splatworld.core.world import MAX_WEIGHTS, Skin, World
+from splatworld.core.world import MAX_WEIGHTS, World
 
 SPACING = 0.03
 """m between nodes."""
@@ -70,7 +71,7 @@ def make_deformable(world: World, name: str, *, spacing: float = SPACING, radius
     share = np.clip(1 - away / np.maximum(reach, 1.01 * away[:, :1]), 0, 1)
     weights = torch.from_numpy(share**4 * (4 * (1 - share) + 1)).float()
     weights /= weights.sum(dim=1, keepdim=True)
-    skin = _padded(world, width)
+    skin = skin_of(world, width)
     frame = len(world.bodies) + first
     skin.indices[own] = 0
     skin.weights[own] = 0
@@ -84,19 +85,6 @@ def make_deformable(world: World, name: str, *, spacing: float = SPACING, radius
     )
     bodies = (*world.bodies[:index], changed, *world.bodies[index + 1 :])
     return replace(world, bodies=bodies, rest_nodes=torch.cat([world.rest_nodes.double(), nodes]), skin=skin)
-
-
-def _padded(world: World, width: int) -> Skin:
-    """The world's skin with room for `width` pairs; rigid splats follow their bodies."""
-    if world.skin is None:
-        indices = torch.zeros(len(world.splats), width, dtype=torch.int32)
-        indices[:, 0] = world.splats.body_ids.int()
-        weights = torch.zeros(len(world.splats), width)
-        weights[:, 0] = 1
-        return Skin(indices, weights)
-    more = max(0, width - world.skin.indices.shape[1])
-    pad = torch.nn.functional.pad
-    return Skin(pad(world.skin.indices, (0, more)).int().clone(), pad(world.skin.weights, (0, more)).float().clone())
 
 
 def _neighbours(places: Tensor, spacing: float) -> Tensor:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from splatworld.core.checks import InputError, check_finite, check_shape
 
@@ -111,6 +112,15 @@ def from_points(points: Tensor, colors: Tensor, *, scale: Tensor, opacity: float
         sh=sh,
         body_ids=torch.zeros(count, dtype=torch.int32),
         provenance=torch.full((count,), int(Provenance.OBSERVED), dtype=torch.uint8),
+    )
+
+
+def joined(parts: list[Splats]) -> Splats:
+    """Splats one after the other, in the types of the first, colours of the highest degree among them."""
+    first, most = parts[0], max(part.sh.shape[1] for part in parts)
+    parts = [replace(part, sh=pad(part.sh, (0, 0, 0, most - part.sh.shape[1]))) for part in parts]
+    return Splats(
+        **{f.name: torch.cat([getattr(p, f.name).to(getattr(first, f.name)) for p in parts]) for f in fields(Splats)}
     )
 
 

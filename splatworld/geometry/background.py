@@ -9,12 +9,15 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from splatworld.core import pose
 from splatworld.core.body import Body
 from splatworld.core.camera import project, resize
 from splatworld.core.checks import InputError
 from splatworld.core.shape import DistanceGrid
 from splatworld.core.splats import Splats
 from splatworld.core.world import World
+from splatworld.geometry.distance import distance_grid, is_known, signed_distance
+from splatworld.geometry.mesh import joined, transform_mesh
 from splatworld.geometry.splat_surface import splat_points
 from splatworld.render.render import render
 
@@ -30,7 +33,8 @@ OPAQUE = 0.5
 MOST_VIEWS, VIEW_SIDE = 60, 240
 """Views that are looked through, spread evenly over the capture, and their longer side in px."""
 
-MOST_SAMPLES = 1 << 25
+MOST_SAMPLES, MOST_JOINED = 1 << 25, 1 << 22
+"""Samples of a grid, and of one around two: from these on it gets coarser."""
 
 
 def background_shape(
@@ -118,3 +122,59 @@ def _distance(splats: Splats, samples: Tensor, support_height: float | None, spa
     elif not len(points):
         raise InputError("background_shape: no opaque splat and no support, so nothing to keep clear of.")
     return distance
+
+
+def joined_background(one: Body, other: Body) -> Body:
+    """Two static backgrounds as one, in the frame of the first and under its name.
+
+    Meshes and convex parts lie side by side. Of two grids, or of a grid and parts, comes one grid around both, as fine
+    as the finer: the nearer surface counts, and known is what either saw; where one has unknown parts, the other, if it
+    has none, knows what lies within its own grid.
+
+    Raises:
+        InputError: parts that are open meshes.
+    """
+    one_from_other = pose.compose(pose.inverse(one.rest_pose.double()), other.rest_pose.double())
+    meshes = [mesh for mesh in (one.mesh, other.mesh and transform_mesh(other.mesh, one_from_other)) if mesh]
+    parts = (*one.parts, *(transform_mesh(part, one_from_other) for part in other.parts))
+    grid = None
+    if one.grid is not None or other.grid is not None:
+        spacing = min(body.grid.spacing for body in (one, other) if body.grid is not None)
+        placed = ((one, pose.identity(dtype=torch.float64)), (other, one_from_other))
+        grid = _joined_grids([(found, at) for body, at in placed if (found := _grid_of(body, spacing))], spacing)
+    return replace(one, mesh=joined(meshes) if meshes else None, parts=parts, grid=grid)
+
+
+def _grid_of(body: Body, spacing: float) -> DistanceGrid | None:
+    return distance_grid(body.parts, spacing) if body.grid is None and body.parts else body.grid
+
+
+def _joined_grids(grids: list[tuple[DistanceGrid, Tensor]], spacing: float) -> DistanceGrid:
+    """One grid in the frame of the first body, from grids and their poses [7] there."""
+    first, at = grids[0]
+    if len(grids) == 1 and torch.equal(at, pose.identity(dtype=torch.float64)):
+        return first
+    spans = [_span(grid, at) for grid, at in grids]
+    low, high = torch.stack([s[0] for s in spans]).amin(0), torch.stack([s[1] for s in spans]).amax(0)
+    spacing = max(spacing, float((high - low).clamp(min=spacing).prod() / MOST_JOINED) ** (1 / 3))
+    # Samples of the first stay where they are if its spacing does: a plane through them stays sharp.
+    low = first.origin - spacing * torch.ceil((first.origin - low) / spacing - 1e-6)
+    size = [int(n) for n in torch.ceil((high - low) / spacing - 1e-6) + 1]
+    axes = [low[k] + spacing * torch.arange(size[k], dtype=torch.float64) for k in range(3)]
+    samples = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
+    values, known = torch.full(size, float("inf")), torch.zeros(size, dtype=torch.bool)
+    for grid, at in grids:
+        local = pose.transform(pose.inverse(at), samples)
+        values = torch.minimum(values, signed_distance(grid, local)[0].float())
+        own = torch.ones_like(grid.values, dtype=torch.bool) if grid.known is None else grid.known
+        known |= is_known(replace(grid, known=own), local)
+    unknown = any(grid.known is not None for grid, _ in grids)
+    return DistanceGrid(low, spacing, values, known if unknown else None)
+
+
+def _span(grid: DistanceGrid, at: Tensor) -> tuple[Tensor, Tensor]:
+    """Lowest and highest corner [3] of the box around a grid whose frame lies at pose `at` [7]."""
+    far = grid.spacing * (torch.tensor(grid.values.shape, dtype=torch.float64) - 1)
+    corners = grid.origin.double() + far * torch.cartesian_prod(*torch.tensor([[0.0, 1.0]] * 3, dtype=torch.float64))
+    placed = pose.transform(at, corners)
+    return placed.amin(0), placed.amax(0)

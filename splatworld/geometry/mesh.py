@@ -130,7 +130,9 @@ def close_mesh(mesh: Mesh) -> Mesh:
         inside_out = volume(piece) < 0 and not (cavity and volume(pieces[0]) > 0)
         if volume(piece) != 0:
             outward.append(_flipped(piece) if inside_out else piece)
-    return solid(_joined(outward))
+    if not outward:
+        raise InputError("close_mesh: the mesh has no volume, expected a surface around something.")
+    return solid(joined(outward))
 
 
 def components(mesh: Mesh) -> list[Mesh]:
@@ -160,11 +162,23 @@ def solid(mesh_or_parts: Mesh | tuple[Mesh, ...]) -> Mesh:
     bodies = [to_manifold(piece) for piece in pieces if volume(piece) > 0]
     cavities = [to_manifold(_flipped(piece)) for piece in pieces if volume(piece) < 0]
     if any(one.status() != manifold3d.Error.NoError for one in (*bodies, *cavities)):
-        return _joined(pieces)
+        return joined(pieces)
     whole = manifold3d.Manifold.batch_boolean(bodies, manifold3d.OpType.Add)
     for cavity in cavities:
         whole -= cavity
     return from_manifold(whole)
+
+
+def joined(meshes: list[Mesh]) -> Mesh:
+    """One mesh of several, as they are; with colours if all have some."""
+    first = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
+    faces = [mesh.faces + int(offset) for mesh, offset in zip(meshes, first, strict=False)]
+    colors = [mesh.colors for mesh in meshes if mesh.colors is not None]
+    return Mesh(
+        torch.cat([mesh.vertices for mesh in meshes]),
+        torch.cat(faces),
+        torch.cat(colors) if len(colors) == len(meshes) else None,
+    )
 
 
 def transform_mesh(mesh: Mesh, to_from_mesh: Tensor) -> Mesh:
@@ -353,12 +367,6 @@ def _fill_holes(mesh: Mesh) -> Mesh:
 
 def _flipped(mesh: Mesh) -> Mesh:
     return Mesh(mesh.vertices, mesh.faces.flip(1), mesh.colors)
-
-
-def _joined(meshes: list[Mesh]) -> Mesh:
-    first = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
-    faces = [mesh.faces + int(offset) for mesh, offset in zip(meshes, first, strict=False)]
-    return Mesh(torch.cat([mesh.vertices for mesh in meshes]), torch.cat(faces))
 
 
 def _arrays(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:

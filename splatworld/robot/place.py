@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,12 +12,12 @@ from splatworld.core import pose
 from splatworld.core.body import Body, Joint
 from splatworld.core.checks import InputError, check_choice, check_finite, check_shape
 from splatworld.core.robot import ACTION_KINDS, ActionSpec, Robot
-from splatworld.core.splats import Splats, from_points
+from splatworld.core.splats import Splats, from_points, joined
 from splatworld.core.world import Scale, Skin, World
 from splatworld.geometry.distance import distance_grid
 from splatworld.geometry.mesh import close_mesh, convex_hull, convex_parts, is_closed, solid, transform_mesh
+from splatworld.geometry.mesh_splats import splats_of_mesh
 from splatworld.robot.model import Link, LinkJoint, RobotModel
-from splatworld.robot.surface_splats import splats_of_mesh
 
 STEP = 0.05
 """m, most that one end-effector action moves the tool along an axis: 0.5 m/s."""
@@ -136,7 +136,7 @@ def add_links(
         bodies[at] = replace(bodies[at], parent=index[joint.parent], joint=hung)
     covers = [_cover(link, frames[link.name], index[link.name], splats) for link in added if link.visual is not None]
     skin = world.skin if world.skin is None or not covers else _rigid_beyond(world.skin, covers)
-    grown = replace(world, splats=_together([world.splats, *covers]), bodies=(*world.bodies, *bodies), skin=skin)
+    grown = replace(world, splats=joined([world.splats, *covers]), bodies=(*world.bodies, *bodies), skin=skin)
     return grown, index
 
 
@@ -246,13 +246,6 @@ def _cover(link: Link, frame: Tensor, body: int, count: int) -> Splats:
     assert link.visual is not None
     splats = splats_of_mesh(transform_mesh(link.visual, frame), count=count, seed=body)
     return replace(splats, body_ids=torch.full_like(splats.body_ids, body))
-
-
-def _together(groups: list[Splats]) -> Splats:
-    """All splats in one, colours of the highest degree among them."""
-    most = max(each.sh.shape[1] for each in groups)
-    padded = [replace(each, sh=torch.nn.functional.pad(each.sh, (0, 0, 0, most - each.sh.shape[1]))) for each in groups]
-    return Splats(**{f.name: torch.cat([getattr(each, f.name) for each in padded]) for f in fields(Splats)})
 
 
 def _rigid_beyond(skin: Skin, covers: list[Splats]) -> Skin:

@@ -10,6 +10,7 @@ import trimesh
 
 from splatworld.core.checks import InputError
 from splatworld.core.mesh import Mesh
+from splatworld.geometry.mesh import joined as joined_meshes
 
 SEGMENTS = 48
 """Corners of a circle; the chord is then at most 0.2 % of the radius inside it."""
@@ -55,13 +56,7 @@ def joined(meshes: list[Mesh]) -> Mesh | None:
     """One mesh of all, grey where a mesh has no colours; None of none."""
     if not meshes:
         return None
-    meshes = [mesh if mesh.colors is not None else painted(mesh, GREY) for mesh in meshes]
-    starts = np.cumsum([0] + [len(mesh.vertices) for mesh in meshes[:-1]])
-    return Mesh(
-        torch.cat([mesh.vertices for mesh in meshes]),
-        torch.cat([mesh.faces + int(start) for mesh, start in zip(meshes, starts, strict=True)]),
-        torch.cat([mesh.colors for mesh in meshes if mesh.colors is not None]),
-    )
+    return joined_meshes([each if each.colors is not None else painted(each, GREY) for each in meshes])
 
 
 GREY = (0.85, 0.85, 0.85)

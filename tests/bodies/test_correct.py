@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -5,6 +7,7 @@ import torch
 
 from splatworld.bodies import correct
 from splatworld.bodies.build import describe, refresh
+from splatworld.bodies.correct import reindexed
 from splatworld.bodies.inpaint import inpaint
 from splatworld.bodies.kinds import farthest_points, make_deformable
 from splatworld.bodies.masks import from_masks, read_masks
@@ -14,6 +17,7 @@ from splatworld.core.checks import FormatError, InputError
 from splatworld.core.splats import Provenance
 from splatworld.render.render import render
 from tests.bodies.tabletop import tabletop
+from tests.worlds import make_world
 
 
 @pytest.fixture(scope="module")
@@ -157,3 +161,20 @@ def test_nodes_cover_a_deformable_body(world):
     camera = world.cameras["view_0"]
     torch.testing.assert_close(render(soft, None, camera).image, render(world, None, camera).image, atol=1e-4, rtol=0)
     assert len(farthest_points(torch.rand(50, 3), 0.0, most=10)) == 10
+
+
+def test_what_is_left_is_numbered_anew_wherever_it_is_named():
+    world = replace(make_world(), skin=None)
+    ids = world.splats.body_ids.clone()
+    ids[ids == 1] = 0
+    left = reindexed(world, ids, list(world.bodies), drop=[1])
+    assert [body.name for body in left.bodies] == ["background", "door", "rope", "hand", "finger"]
+    assert left.bodies[4].parent == 3
+    assert left.bodies[4].joint.mimic[0] == 1
+    assert (left.robot.bodies, left.robot.tool, left.robot.fingers) == ((3, 4), 3, (4,))
+    assert torch.equal(left.prior_latents, world.prior_latents[[0, 2, 3, 4, 5]])
+    assert reindexed(world, ids, list(world.bodies), drop=[4, 5]).robot is None
+    with pytest.raises(InputError, match="'finger' is a link of the robot"):
+        reindexed(world, ids, list(world.bodies), drop=[5])
+    with pytest.raises(InputError, match="'finger' hangs on 'door'"):
+        reindexed(world, torch.zeros_like(ids), list(world.bodies), drop=[2])

@@ -7,9 +7,9 @@ from splatworld.core.checks import InputError
 from splatworld.core.mesh import Mesh
 from splatworld.core.splats import Provenance
 from splatworld.core.world import World
+from splatworld.geometry.mesh_splats import splats_of_mesh
 from splatworld.render.render import render
 from splatworld.robot import primitives
-from splatworld.robot.surface_splats import splats_of_mesh
 
 
 def view(mesh, eye=(0.5, 0.3, 0.4)):
