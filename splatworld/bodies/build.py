@@ -8,12 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from splatworld.bodies.complete import complete, enclosing
 from splatworld.bodies.segment import SegmentConfig, segment
 from splatworld.core import pose
 from splatworld.core.body import Body
 from splatworld.core.checks import InputError
+from splatworld.core.mesh import Mesh
 from splatworld.core.world import World
 from splatworld.geometry.background import background_shape
 from splatworld.geometry.distance import distance_grid
@@ -84,18 +86,33 @@ def describe(world: World) -> list[dict[str, Any]]:
     return rows
 
 
+def shaped(body: Body, mesh: Mesh, *, world_from_mesh: Tensor | None = None, density: float = DENSITY) -> Body:
+    """The body with a surface and all that follows from it: convex parts, distance grid, mass and inertia.
+
+    Args:
+        body: any; its frame moves to the centre of mass, with the axes of the mesh.
+        mesh: closed.
+        world_from_mesh: [7] where the mesh lies; in the world's frame by default.
+        density: kg/m^3.
+
+    Raises:
+        InputError: the mesh is open or flat, or the density is not positive.
+    """
+    mass, center, inertia = mass_properties(mesh, density)
+    mesh_from_body = torch.cat([center, pose.identity(dtype=torch.float64)[3:]])
+    rest = mesh_from_body if world_from_mesh is None else pose.compose(world_from_mesh, mesh_from_body)
+    local = transform_mesh(mesh, pose.inverse(mesh_from_body))
+    parts, grid = convex_parts(local), distance_grid(local)
+    return replace(body, rest_pose=rest, mesh=local, parts=parts, grid=grid, mass=mass, inertia=inertia)
+
+
 def _shaped(world: World, index: int) -> Body:
-    """The body with mesh, parts, grid, mass and inertia, its frame at the centre of mass."""
+    """The body with the shape that its splats enclose; as it is where they enclose nothing."""
     body = world.bodies[index]
     mesh = enclosing(world.splats.select(world.splats.body_ids == index))
     if mesh is None:
         return body
     try:
-        mass, center, inertia = mass_properties(mesh, DENSITY)
-        rest = pose.identity(dtype=torch.float64)
-        rest[:3] = center
-        local = transform_mesh(mesh, pose.inverse(rest))
-        parts, grid = convex_parts(local), distance_grid(local)
+        return shaped(body, mesh)
     except InputError:
         return body
-    return replace(body, rest_pose=rest, mesh=local, parts=parts, grid=grid, mass=mass, inertia=inertia)

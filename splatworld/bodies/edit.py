@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from splatworld import ply
-from splatworld.bodies.build import DENSITY
+from splatworld.bodies.build import DENSITY, shaped
 from splatworld.bodies.correct import body_index
 from splatworld.bodies.place import place, place_splats
 from splatworld.bodies.union import alone, family, seen_from, union
@@ -21,12 +21,9 @@ from splatworld.core.mesh import Mesh
 from splatworld.core.similarity import Similarity
 from splatworld.core.splats import Provenance
 from splatworld.core.world import Scale, World
-from splatworld.geometry.distance import distance_grid
 from splatworld.geometry.mesh import (
     close_mesh,
-    convex_parts,
     is_closed,
-    mass_properties,
     read_mesh,
     solid,
     transform_mesh,
@@ -187,8 +184,8 @@ def import_body(
         body_ids=torch.ones_like(splats.body_ids),
         provenance=torch.full_like(splats.provenance, int(Provenance.IMPORTED)),
     )
-    thing = World(own, bodies=(background(), _rigid(name, mesh, at, density)), scale=Scale(1.0, "import", 0.0))
-    return union(world, thing)
+    body = shaped(Body(name=name, kind="rigid", rest_pose=at), mesh, world_from_mesh=at, density=density)
+    return union(world, World(own, bodies=(background(), body), scale=Scale(1.0, "import", 0.0)))
 
 
 def check_metric(owner: str, world: World) -> None:
@@ -224,23 +221,6 @@ def _closed(path: Path, mesh: Mesh, close: bool) -> Mesh:
         return solid(mesh) if closed and volume(mesh) > 0 else close_mesh(mesh)
     except InputError as error:
         raise InputError(f"{path}: the mesh encloses nothing ({error})") from None
-
-
-def _rigid(name: str, mesh: Mesh, world_from_mesh: Tensor, density: float) -> Body:
-    """A rigid body of a closed mesh, its axes those of the mesh."""
-    mass, center, inertia = mass_properties(mesh, density)
-    mesh_from_body = torch.cat([center, pose.identity(dtype=torch.float64)[3:]])
-    local = transform_mesh(mesh, pose.inverse(mesh_from_body))
-    return Body(
-        name=name,
-        kind="rigid",
-        rest_pose=pose.compose(world_from_mesh, mesh_from_body),
-        mass=mass,
-        inertia=inertia,
-        mesh=local,
-        parts=convex_parts(local),
-        grid=distance_grid(local),
-    )
 
 
 def _with(world: World, verb: str, other: World, name: str, new_name: str, world_from_body: Tensor) -> World:
