@@ -27,6 +27,10 @@ struct PackedShapes {
   }
 };
 
+PosedArrays posed_bodies(const Array<double>& poses, const Array<int32_t>& shape_ids) {
+  return {static_cast<int64_t>(poses.shape(0)), static_cast<int64_t>(poses.shape(1)), poses.data(), shape_ids.data()};
+}
+
 }  // namespace
 
 void bind_geometry(nb::module_& m) {
@@ -55,18 +59,19 @@ void bind_geometry(nb::module_& m) {
                                 points, cluster_spheres, cluster_start};
       });
 
-  m.def("broad_phase", [](const PackedShapes& shapes, Array<double> poses, Array<int32_t> pairs, double reach,
-                          Array<uint8_t> near) {
+  m.def("broad_phase", [](const PackedShapes& shapes, Array<double> poses, Array<int32_t> shape_ids,
+                          Array<int32_t> pairs, double reach, Array<uint8_t> near) {
     nb::gil_scoped_release release;
-    broad_phase(shapes.view(), static_cast<int64_t>(poses.shape(0)), poses.data(),
-                static_cast<int64_t>(pairs.shape(0)), pairs.data(), reach, near.data());
+    broad_phase(shapes.view(), posed_bodies(poses, shape_ids), static_cast<int64_t>(pairs.shape(0)), pairs.data(),
+                reach, near.data());
   });
 
-  m.def("sample_contacts", [](const PackedShapes& shapes, Array<double> poses, Array<int32_t> candidates, float reach,
-                              Array<int32_t> count, Array<float> distance, Array<float> normal, Array<float> point,
-                              Array<float> arm_a, Array<float> arm_b) {
+  m.def("sample_contacts", [](const PackedShapes& shapes, Array<double> poses, Array<int32_t> shape_ids,
+                              Array<int32_t> candidates, float reach, Array<int32_t> count, Array<float> distance,
+                              Array<float> normal, Array<float> point, Array<float> arm_a, Array<float> arm_b) {
     nb::gil_scoped_release release;
-    sample_contacts(shapes.view(), poses.data(), static_cast<int64_t>(candidates.shape(0)), candidates.data(), reach,
+    sample_contacts(shapes.view(), posed_bodies(poses, shape_ids), static_cast<int64_t>(candidates.shape(0)),
+                    candidates.data(), reach,
                     {count.data(), distance.data(), normal.data(), point.data(), arm_a.data(), arm_b.data()});
   });
 }

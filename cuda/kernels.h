@@ -184,9 +184,14 @@ struct ShapeArrays {
   const float* cluster_spheres;  // [C, 4] middle and radius
   const int32_t* cluster_start;  // [B + 1]
 };
-// near [S, Q]: whether the posed boxes of a pair [Q, 2] come within `reach`. poses [S, B, 7].
-void broad_phase(const ShapeArrays& shapes, int64_t states, const double* poses, int64_t pairs, const int32_t* pair,
-                 double reach, uint8_t* near);
+struct PosedArrays {
+  int64_t states, bodies;
+  const double* poses;       // [S, B, 7]
+  const int32_t* shape_ids;  // [S, B] which shape each body has
+};
+// near [S, Q]: whether the posed boxes of a pair of bodies [Q, 2] come within `reach`.
+void broad_phase(const ShapeArrays& shapes, const PosedArrays& posed, int64_t pairs, const int32_t* pair, double reach,
+                 uint8_t* near);
 // K = MOST_CONTACTS. Lengths in m; normal: from b towards a; point, arms: from the world's origin, and from the bodies'
 // frames, in world axes.
 struct ContactArrays {
@@ -195,7 +200,7 @@ struct ContactArrays {
   float *normal, *point, *arm_a, *arm_b;  // [C, K, 3]
 };
 // candidates [C, 3]: state, body a, body b.
-void sample_contacts(const ShapeArrays& shapes, const double* poses, int64_t candidates, const int32_t* candidate,
+void sample_contacts(const ShapeArrays& shapes, const PosedArrays& posed, int64_t candidates, const int32_t* candidate,
                      float reach, const ContactArrays& contacts);
 
 }  // namespace splatworld

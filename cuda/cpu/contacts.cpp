@@ -64,7 +64,7 @@ constexpr float NEVER = 1e30f;
 struct Found {
   static constexpr int ROOM = 1024 / LANES;
   int count = 0, of_a = 0;  // the first of_a are points of a, the others of b
-  FloatV distance[ROOM], gap2[ROOM], outward[ROOM];
+  FloatV distance[ROOM], gap2[ROOM], outward[ROOM], order[ROOM];
   Vec3<FloatV> point[ROOM], normal[ROOM];
 };
 
@@ -73,8 +73,8 @@ Vec3<FloatV> turned(const Mat3<float>& a, const Vec3<FloatV>& v) {
           a.m[2][0] * v.x + a.m[2][1] * v.y + a.m[2][2] * v.z};
 }
 
-// The points of `body` in the grid of another, whose frame is reached by `to`. keep(own points, points in the grid's
-// frame, gradients, distances) is called where one is nearer than `reach`.
+// The points of `body` in the grid of another, whose frame is reached by `to`. keep(index of the first point, own
+// points, points in the grid's frame, gradients, distances) is called where one is nearer than `reach`.
 template <class Keep>
 void sample_surface(const ShapeArrays& shapes, int body, const Grid& grid, const Relative& to, float reach,
                     Keep&& keep) {
@@ -97,7 +97,8 @@ void sample_surface(const ShapeArrays& shapes, int body, const Grid& grid, const
       const Sampled<FloatV> s = interpolate(grid, p, beyond);
       const FloatV d = s.distance + vsqrt(dot(beyond, beyond));
       const IntV near = d < broadcast(reach);
-      if (any(near)) keep(own, p, s.gradient, select(near, d, broadcast(NEVER)));
+      const int index = (cluster - shapes.cluster_start[body]) * CLUSTER + first;
+      if (any(near)) keep(index, own, p, s.gradient, select(near, d, broadcast(NEVER)));
     }
   }
 }
@@ -105,6 +106,7 @@ void sample_surface(const ShapeArrays& shapes, int body, const Grid& grid, const
 constexpr float SPREAD = 4.0f;           // m apart that make up for a m less deep
 constexpr float LEVEL = 1e-4f;           // m: points that are as deep as each other
 constexpr float APART2 = 1e-3f * 1e-3f;  // m^2: nearer than that it is the same contact
+constexpr float EARLIER = 5e-6f;         // m a point: more than rounding, so that ties are broken alike however a pair lies
 
 // Index of the greatest of `count` vectors, the first of equals.
 template <class Value>
@@ -149,7 +151,7 @@ int first_choice(Found& found, float deepest) {
   return greatest(found.count, best, [&](int i) {
     const FloatV dx = found.point[i].x - x, dy = found.point[i].y - y, dz = found.point[i].z - z;
     found.outward[i] = vsqrt(dx * dx + dy * dy + dz * dz);
-    return select(found.distance[i] <= level, found.outward[i], broadcast(-NEVER));
+    return select(found.distance[i] <= level, found.outward[i] - found.order[i], broadcast(-NEVER));
   });
 }
 
@@ -170,26 +172,31 @@ int choose(Found& found, int* chosen) {
     next = greatest(found.count, best, [&](int i) {
       const FloatV dx = found.point[i].x - x, dy = found.point[i].y - y, dz = found.point[i].z - z;
       found.gap2[i] = vmin(found.gap2[i], dx * dx + dy * dy + dz * dz);
-      const FloatV gain = vsqrt(found.gap2[i]) + found.outward[i] - SPREAD * (found.distance[i] - deepest);
+      const FloatV gain =
+          vsqrt(found.gap2[i]) + found.outward[i] - SPREAD * (found.distance[i] - deepest) - found.order[i];
       return select(found.gap2[i] < broadcast(APART2), broadcast(-NEVER), gain);
     });
     if (best <= -SPREAD) break;  // what is left was not near, or is the same contact
   }
-  // Nearest first.
+  // Nearest first; what is as near stays in the order of choice, far apart.
   auto distance = [&](int i) { return found.distance[i / LANES][i % LANES]; };
   for (int i = 1; i < count; ++i)
-    for (int j = i; j > 0 && distance(chosen[j]) < distance(chosen[j - 1]); --j) std::swap(chosen[j], chosen[j - 1]);
+    for (int j = i; j > 0 && distance(chosen[j]) < distance(chosen[j - 1]) - LEVEL; --j) std::swap(chosen[j], chosen[j - 1]);
   return count;
 }
 
-void sample_pair(const ShapeArrays& shapes, const double* poses, const int32_t* candidate, float reach, Found& found,
-                 int64_t row, const ContactArrays& out) {
-  const int a = candidate[1], b = candidate[2];
-  const double* state = poses + static_cast<int64_t>(candidate[0]) * shapes.bodies * 7;
-  const Pose world_from_a = read_pose(state + 7 * a), world_from_b = read_pose(state + 7 * b);
+void sample_pair(const ShapeArrays& shapes, const PosedArrays& posed, const int32_t* candidate, float reach,
+                 Found& found, int64_t row, const ContactArrays& out) {
+  const int64_t first = static_cast<int64_t>(candidate[0]) * posed.bodies;
+  const int64_t body_a = first + candidate[1], body_b = first + candidate[2];
+  const int a = posed.shape_ids[body_a], b = posed.shape_ids[body_b];
+  const Pose world_from_a = read_pose(posed.poses + 7 * body_a), world_from_b = read_pose(posed.poses + 7 * body_b);
   found.count = 0;
-  auto keep = [&](const FloatV& d, const Vec3<FloatV>& p, const Vec3<FloatV>& n) {
+  FloatV lanes;
+  for (int lane = 0; lane < LANES; ++lane) lanes[lane] = EARLIER * static_cast<float>(lane);
+  auto keep = [&](int index, const FloatV& d, const Vec3<FloatV>& p, const Vec3<FloatV>& n) {
     if (found.count == Found::ROOM) return;
+    found.order[found.count] = lanes + broadcast(EARLIER * static_cast<float>(index));
     found.distance[found.count] = d;
     found.point[found.count] = p;
     found.normal[found.count++] = n;
@@ -198,13 +205,15 @@ void sample_pair(const ShapeArrays& shapes, const double* poses, const int32_t* 
   using Points = Vec3<FloatV>;
   if (shapes.grid_start[b] >= 0)
     sample_surface(shapes, a, grid_of(shapes, b), b_from_a, reach,
-                   [&](const Points&, const Points& p, const Points& g, const FloatV& d) { keep(d, p, g); });
+                   [&](int index, const Points&, const Points& p, const Points& g, const FloatV& d) {
+                     keep(index, d, p, g);
+                   });
   found.of_a = found.count;
   if (shapes.grid_start[a] >= 0)
     sample_surface(shapes, b, grid_of(shapes, a), relative(world_from_a, world_from_b), reach,
-                   [&](const Points& p, const Points&, const Points& g, const FloatV& d) {
+                   [&](int index, const Points& p, const Points&, const Points& g, const FloatV& d) {
                      const Points n = turned(b_from_a.turn, g);
-                     keep(d, p, {-n.x, -n.y, -n.z});
+                     keep(index, d, p, {-n.x, -n.y, -n.z});
                    });
   int chosen[MOST_CONTACTS];
   const int count = choose(found, chosen);
@@ -239,12 +248,12 @@ void sample_pair(const ShapeArrays& shapes, const double* poses, const int32_t* 
 
 }  // namespace
 
-void broad_phase(const ShapeArrays& shapes, int64_t states, const double* poses, int64_t pairs, const int32_t* pair,
-                 double reach, uint8_t* near) {
+void broad_phase(const ShapeArrays& shapes, const PosedArrays& posed, int64_t pairs, const int32_t* pair, double reach,
+                 uint8_t* near) {
   constexpr int64_t chunk = 8;
-  auto side = [&](const double* state, int body, double* low, double* high) {
-    const Pose pose = read_pose(state + 7 * body);
-    const float* box = shapes.boxes + 6 * body;
+  auto side = [&](int64_t body, double* low, double* high) {
+    const Pose pose = read_pose(posed.poses + 7 * body);
+    const float* box = shapes.boxes + 6 * static_cast<int64_t>(posed.shape_ids[body]);
     const double half[3] = {0.5 * (double(box[3]) - box[0]), 0.5 * (double(box[4]) - box[1]),
                             0.5 * (double(box[5]) - box[2])};
     const Vec3<double> middle =
@@ -258,16 +267,16 @@ void broad_phase(const ShapeArrays& shapes, int64_t states, const double* poses,
       high[i] = at[i] + extent;
     }
   };
-  parallel_for((states + chunk - 1) / chunk, [&](long part) {
-    for (int64_t s = part * chunk; s < std::min(states, (part + 1) * chunk); ++s) {
-      const double* state = poses + s * shapes.bodies * 7;
+  parallel_for((posed.states + chunk - 1) / chunk, [&](long part) {
+    for (int64_t s = part * chunk; s < std::min(posed.states, (part + 1) * chunk); ++s) {
       for (int64_t q = 0; q < pairs; ++q) {
         double low[2][3], high[2][3];
         bool meet = true;
         for (int k = 0; k < 2; ++k) {
-          const float* box = shapes.boxes + 6 * pair[2 * q + k];
+          const int64_t body = s * posed.bodies + pair[2 * q + k];
+          const float* box = shapes.boxes + 6 * static_cast<int64_t>(posed.shape_ids[body]);
           meet = meet && box[0] <= box[3];
-          side(state, pair[2 * q + k], low[k], high[k]);
+          side(body, low[k], high[k]);
         }
         for (int k = 0; k < 3; ++k)
           meet = meet && low[0][k] <= high[1][k] + reach && low[1][k] <= high[0][k] + reach;
@@ -277,13 +286,13 @@ void broad_phase(const ShapeArrays& shapes, int64_t states, const double* poses,
   });
 }
 
-void sample_contacts(const ShapeArrays& shapes, const double* poses, int64_t candidates, const int32_t* candidate,
+void sample_contacts(const ShapeArrays& shapes, const PosedArrays& posed, int64_t candidates, const int32_t* candidate,
                      float reach, const ContactArrays& contacts) {
   constexpr int64_t chunk = 8;
   parallel_for((candidates + chunk - 1) / chunk, [&](long part) {
     Found found;
     for (int64_t row = part * chunk; row < std::min(candidates, (part + 1) * chunk); ++row)
-      sample_pair(shapes, poses, candidate + 3 * row, reach, found, row, contacts);
+      sample_pair(shapes, posed, candidate + 3 * row, reach, found, row, contacts);
   });
 }
 

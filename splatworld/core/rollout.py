@@ -18,13 +18,18 @@ class Rollout:
         actions: [..., T, A] what was commanded.
         states: batch [..., T + 1], what was achieved.
         world_id: checksum of the world the states belong to.
-        std: optional [..., T + 1, B, 6] predicted standard deviation of each body's pose (m, rad).
+        std: optional [..., T + 1, B, 6] predicted standard deviation of each body's pose (m, rad), world axes.
+        blocked: optional [..., T] fraction of each action that the robot could not carry out.
+        stopped: optional [...] int64 after how many actions a prediction broke down, T where it did not; states
+            beyond repeat the last good one.
     """
 
     actions: Tensor
     states: State
     world_id: str
     std: Tensor | None = None
+    blocked: Tensor | None = None
+    stopped: Tensor | None = None
 
     def __post_init__(self) -> None:
         check_shape("Rollout", "actions", self.actions, ("...", "T", "A"))

@@ -17,7 +17,9 @@ REACH = 0.02
 
 @dataclass(frozen=True)
 class Contacts:
-    """Contacts of C pairs of bodies, up to K = 8 each, the deepest first; unused ones have distance `reach`, rest 0.
+    """Contacts of C pairs of bodies, up to K = 8 each, the deepest first (to 0.1 mm).
+
+    Unused ones have distance `reach`, and 0 for the rest.
 
     Attributes:
         pairs: [C, 3] int64: state in the flattened batch, body a, body b, a < b.
@@ -38,29 +40,47 @@ class Contacts:
     arm_b: Tensor
 
 
-def near_pairs(shapes: Shapes, world_from_body: Tensor, *, reach: float = REACH) -> Tensor:
+def near_pairs(
+    shapes: Shapes,
+    world_from_body: Tensor,
+    *,
+    reach: float = REACH,
+    shape_ids: Tensor | None = None,
+    pairs: Tensor | None = None,
+) -> Tensor:
     """Broad phase: pairs of bodies whose boxes, posed and then aligned to the world's axes, come within `reach`.
 
     Args:
-        shapes: of the world.
+        shapes: of the world, or of many worlds together.
         world_from_body: [..., B, 7] poses.
         reach: m.
+        shape_ids: [..., B] int32 which of the shapes each body of each state has; None: the bodies are those of
+            `shapes`.
+        pairs: [P, 2] int32 bodies to look at, the lesser first; None: those of `shapes`.
 
     Returns:
         [C, 3] int64: state in the flattened batch, body a, body b, in this order.
 
     Raises:
         ShapeError: another number of bodies.
-        InputError: poses that are not finite.
+        InputError: poses that are not finite, or a shape that does not exist.
     """
-    poses = _poses("near_pairs", shapes, world_from_body, reach)
-    near = torch.empty(len(poses), len(shapes.pairs), dtype=torch.bool)
-    native.load().broad_phase(shapes.packed, poses, shapes.pairs, reach, near.view(torch.uint8))
+    poses, ids = _posed("near_pairs", shapes, world_from_body, shape_ids, reach)
+    pairs = shapes.pairs if pairs is None else pairs
+    near = torch.empty(len(poses), len(pairs), dtype=torch.bool)
+    native.load().broad_phase(shapes.packed, poses, ids, pairs, reach, near.view(torch.uint8))
     state, pair = near.nonzero().unbind(-1)
-    return torch.cat([state[:, None], shapes.pairs[pair].long()], dim=-1)
+    return torch.cat([state[:, None], pairs[pair].long()], dim=-1)
 
 
-def contacts(shapes: Shapes, world_from_body: Tensor, *, reach: float = REACH) -> Contacts:
+def contacts(
+    shapes: Shapes,
+    world_from_body: Tensor,
+    *,
+    reach: float = REACH,
+    shape_ids: Tensor | None = None,
+    candidates: Tensor | None = None,
+) -> Contacts:
     """Where bodies touch or nearly do: surface points of each read in the other's distance grid.
 
     Of all points nearer than `reach` one of the deepest (to 0.1 mm) is taken first, then up to 7 that are each far from
@@ -68,21 +88,23 @@ def contacts(shapes: Shapes, world_from_body: Tensor, *, reach: float = REACH) -
     move together keep the same choice; results do not depend on threads.
 
     Args:
-        shapes: of the world.
+        shapes: of the world, or of many worlds together.
         world_from_body: [..., B, 7] poses.
         reach: m.
+        shape_ids: as for `near_pairs`.
+        candidates: [C, 3] int64 states and bodies to look at, as `near_pairs` gives them; None: all of them.
 
     Raises:
         ShapeError: another number of bodies.
-        InputError: poses that are not finite.
+        InputError: poses that are not finite, or a shape that does not exist.
     """
-    poses = _poses("contacts", shapes, world_from_body, reach)
-    pairs = near_pairs(shapes, world_from_body, reach=reach)
+    poses, ids = _posed("contacts", shapes, world_from_body, shape_ids, reach)
+    pairs = near_pairs(shapes, poses, reach=reach, shape_ids=ids) if candidates is None else candidates
     kernels = native.load()
     rows, most = len(pairs), kernels.MOST_CONTACTS
     count, distance = torch.empty(rows, dtype=torch.int32), torch.empty(rows, most)
     normal, point, arm_a, arm_b = torch.empty(4, rows, most, 3)
-    kernels.sample_contacts(shapes.packed, poses, pairs.int(), reach, count, distance, normal, point, arm_a, arm_b)
+    kernels.sample_contacts(shapes.packed, poses, ids, pairs.int(), reach, count, distance, normal, point, arm_a, arm_b)
     touching = count > 0
     if not bool(touching.all()):
         kept = touching.nonzero().squeeze(-1)
@@ -92,10 +114,21 @@ def contacts(shapes: Shapes, world_from_body: Tensor, *, reach: float = REACH) -
     return Contacts(pairs, count, distance, normal, point, arm_a, arm_b)
 
 
-def _poses(owner: str, shapes: Shapes, world_from_body: Tensor, reach: float) -> Tensor:
-    """[S, B, 7] float64."""
-    check_shape(owner, "world_from_body", world_from_body, ("...", len(shapes), 7))
+def _posed(
+    owner: str, shapes: Shapes, world_from_body: Tensor, shape_ids: Tensor | None, reach: float
+) -> tuple[Tensor, Tensor]:
+    """Poses [S, B, 7] float64 and shapes [S, B] int32."""
+    check_shape(owner, "world_from_body", world_from_body, ("...", len(shapes) if shape_ids is None else "B", 7))
     check_finite(owner, "world_from_body", world_from_body)
     if not reach >= 0:
         raise InputError(f"{owner}: reach is {reach}, expected m, 0 or more.")
-    return world_from_body.detach().double().reshape(-1, len(shapes), 7).contiguous()
+    bodies = world_from_body.shape[-2]
+    poses = world_from_body.detach().double().reshape(-1, bodies, 7).contiguous()
+    if shape_ids is None:
+        return poses, torch.arange(bodies, dtype=torch.int32).expand(len(poses), bodies).contiguous()
+    check_shape(owner, "shape_ids", shape_ids, tuple(world_from_body.shape[:-1]))
+    ids = shape_ids.int().reshape(-1, bodies).contiguous()
+    if ids.numel() and not (int(ids.min()) >= 0 and int(ids.max()) < len(shapes)):
+        given = f"{int(ids.min())} to {int(ids.max())}"
+        raise InputError(f"{owner}: shape_ids span {given}, expected 0 to {len(shapes) - 1}.")
+    return poses, ids

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -93,8 +94,22 @@ def pack_shapes(world: World, *, support_height: float | None = 0.0) -> Shapes:
     Raises:
         InputError: a mesh or part of a body is open.
     """
-    shapes = [_shape(body) for body in world.bodies]
-    first = world.bodies[0]
+    return pack_bodies(world.bodies, support_height=support_height)
+
+
+def pack_bodies(bodies: Sequence[Body], *, support_height: float | None = 0.0, pairs: Tensor | None = None) -> Shapes:
+    """Pack the shapes of bodies that need not be of one world, such as all shapes of a set of episodes.
+
+    Args:
+        bodies: the first may stand for the support.
+        support_height: as for `pack_shapes`.
+        pairs: [P, 2] int32 bodies that can touch; None: by their kinds.
+
+    Raises:
+        InputError: a mesh or part of a body is open.
+    """
+    shapes = [_shape(body) for body in bodies]
+    first = bodies[0]
     if support_height is not None and first.kind == "static" and shapes[0].grid is None:
         top = support_height - float(first.rest_pose[2])
         shapes[0] = _Shape(grid=half_space(top), top=top)
@@ -103,8 +118,8 @@ def pack_shapes(world: World, *, support_height: float | None = 0.0) -> Shapes:
     lengths = torch.tensor([len(values) for values, *_ in grids])
     values, known, sizes, origins, spacings = zip(*grids, strict=True)
     packed = [clusters(shape.points, shape.normals) for shape in shapes]
-    parts = [(index, part) for index, body in enumerate(world.bodies) for part in _parts(body)]
-    capsules = [_capsule_arrays(index, body) for index, body in enumerate(world.bodies)]
+    parts = [(index, part) for index, body in enumerate(bodies) for part in _parts(body)]
+    capsules = [_capsule_arrays(index, body) for index, body in enumerate(bodies)]
     return Shapes(
         boxes=boxes,
         spheres=_spheres(boxes),
@@ -124,7 +139,7 @@ def pack_shapes(world: World, *, support_height: float | None = 0.0) -> Shapes:
         capsule_ends=torch.cat([ends for ends, _, _ in capsules]),
         capsule_radii=torch.cat([radii for _, radii, _ in capsules]),
         capsule_bodies=torch.cat([bodies for _, _, bodies in capsules]),
-        pairs=_pairs(world.bodies),
+        pairs=_pairs(bodies) if pairs is None else pairs,
     )
 
 
@@ -196,7 +211,7 @@ def _starts(lengths: list[int]) -> Tensor:
     return torch.tensor([0, *lengths], dtype=torch.int32).cumsum(0, dtype=torch.int32)
 
 
-def _pairs(bodies: tuple[Body, ...]) -> Tensor:
+def _pairs(bodies: Sequence[Body]) -> Tensor:
     def can_touch(a: int, b: int) -> bool:
         one, other = bodies[a], bodies[b]
         related = one.parent == b or other.parent == a

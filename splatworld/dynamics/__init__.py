@@ -1,0 +1,1 @@
+"""Learned dynamics: a network moves the bodies of a world under actions."""

@@ -1,0 +1,235 @@
+"""What a world does under actions: whole rollouts, or one action after the other without end."""
+
+from __future__ import annotations
+
+import math
+import warnings
+import weakref
+from dataclasses import fields, replace
+
+import torch
+from torch import Tensor
+
+from splatworld.core.checks import ShapeError, check_finite
+from splatworld.core.rollout import Rollout
+from splatworld.core.state import State
+from splatworld.core.world import World
+from splatworld.dynamics.checkpoint import load_model
+from splatworld.dynamics.model import DynamicsModel
+from splatworld.dynamics.scene import Scene, world_scene
+from splatworld.dynamics.step import Moving, act
+from splatworld.dynamics.touch import travelled
+from splatworld.robot.actions import apply_action, check_action
+from splatworld.robot.kinematics import forward_kinematics
+from splatworld.store import world_id
+
+HELD_STILL = 1e-7
+"""m and rad up to which a commanded tool counts as left alone."""
+
+
+def predict(
+    world: World, state: State, actions: Tensor, *, model: DynamicsModel | None = None, support_height: float = 0.0
+) -> Rollout:
+    """Roll a world out under actions.
+
+    Args:
+        world: with metric scale.
+        state: where it begins; any batch.
+        actions: [..., T, A] as `world.robot.action` says, 0.1 s each; their batch broadcasts with the state's. A world
+            without a robot takes actions of no numbers, [..., T, 0].
+        model: None: the one that comes with the package.
+        support_height: z, m, of the plane that the background stands for where it has no distance grid.
+
+    Returns:
+        States and their predicted standard deviation; how much of each action was blocked; where it broke down.
+
+    Raises:
+        ShapeError: actions or state of another shape.
+        InputError: actions or a state that are not finite, or actions beyond their limits; an open mesh.
+    """
+    if not isinstance(actions, Tensor) or actions.ndim < 2:
+        given = list(actions.shape) if isinstance(actions, Tensor) else type(actions).__name__
+        raise ShapeError(f"predict: actions are {given}, expected [..., T, A]; add an axis for a single one.")
+    _check_actions(world, actions)
+    batch = torch.broadcast_shapes(state.batch, actions.shape[:-2])
+    steps = actions.shape[-2]
+    running = Stream(world, _expanded(state, batch), model=model, support_height=support_height)
+    states, stds, blocked = [running.state], [running.std], []
+    for t in range(steps):
+        running.step(actions[..., t, :])
+        states.append(running.state)
+        stds.append(running.std)
+        blocked.append(running.blocked)
+    axis = len(batch)
+    joined = {f.name: torch.stack([getattr(each, f.name) for each in states], dim=axis) for f in fields(State)}
+    none = torch.zeros(*batch, 0, dtype=running.std.dtype, device=running.std.device)
+    return Rollout(
+        actions=actions.expand(*batch, *actions.shape[-2:]),
+        states=State(**joined),
+        world_id=world_id(world),
+        std=torch.stack(stds, dim=axis),
+        blocked=torch.stack(blocked, dim=axis) if blocked else none,
+        stopped=running.stopped,
+    )
+
+
+class Stream:
+    """A world that goes on, action by action; what it keeps does not grow.
+
+    Attributes:
+        state: now.
+        std: [..., B, 6] predicted standard deviation of the poses since the stream began, m and rad, world axes.
+        blocked: [...] fraction of the last action that the robot could not carry out.
+        stopped: [...] int64 actions after which a prediction broke down; the number of actions so far where none did.
+    """
+
+    def __init__(
+        self, world: World, state: State, *, model: DynamicsModel | None = None, support_height: float = 0.0
+    ) -> None:
+        """Arguments and errors as of `predict`."""
+        count = len(world.bodies)
+        if state.world_from_body.shape[-2] != count:
+            given = state.world_from_body.shape[-2]
+            raise ShapeError(f"predict: the state has {given} bodies, expected {count} as in the world.")
+        for name in ("world_from_body", "twists", "joints", "latents"):
+            check_finite("predict", f"state.{name}", getattr(state, name))
+        self._world, self._model = world, load_model() if model is None else model
+        self._device = state.world_from_body.device
+        flat = State(**{f.name: _flat(getattr(state, f.name), len(state.batch)).cpu() for f in fields(State)})
+        self._batch, self._state = state.batch, flat
+        states = len(flat.time)
+        self._scene = _scene(world, support_height).expand(states)
+        # Nobody knows what was done to the state before: all supports are looked at once.
+        self._moving = Moving(
+            poses=flat.world_from_body,
+            twists=flat.twists,
+            latents=flat.latents,
+            variance=torch.zeros(states, count, 6, dtype=flat.twists.dtype),
+            awake=self._scene.free,
+        )
+        self._alive = torch.ones(states, dtype=torch.bool)
+        self._steps = torch.zeros(states, dtype=torch.int64)
+        self._blocked = torch.zeros(states, dtype=flat.twists.dtype)
+
+    @property
+    def state(self) -> State:
+        return State(**{f.name: self._out(getattr(self._state, f.name)) for f in fields(State)})
+
+    @property
+    def std(self) -> Tensor:
+        return self._out(self._moving.variance.sqrt())
+
+    @property
+    def blocked(self) -> Tensor:
+        return self._out(self._blocked)
+
+    @property
+    def stopped(self) -> Tensor:
+        return self._out(self._steps)
+
+    @torch.no_grad()
+    def step(self, action: Tensor) -> State:
+        """The state after an action [..., A] of 0.1 s; on an error nothing has changed.
+
+        Raises:
+            ShapeError: an action of another shape.
+            InputError: an action that is not finite or beyond its limits.
+        """
+        _check_actions(self._world, action)
+        before = self._state
+        values = _flat(action.cpu().expand((*self._batch, action.shape[-1])), len(self._batch))
+        commanded = before if self._world.robot is None else apply_action(self._world, before, values)
+        way = travelled(before.world_from_body, commanded.world_from_body)
+        left = (way.abs() <= HELD_STILL).all(-1, keepdim=True)
+        ends = torch.where(left, before.world_from_body, commanded.world_from_body)
+        step = act(self._model, self._scene, self._moving, ends)
+        broken = step.failed & self._alive
+        if bool(broken.any()):
+            count = int(broken.sum())
+            warnings.warn(
+                f"predict: {count} of {len(broken)} rollouts stopped, the network's output is not finite; they keep "
+                "their last good state.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        alive = self._alive & ~step.failed
+        after = self._carried_out(before, commanded, step.moving, step.done)
+        self._state = _choose(alive, after, before)
+        self._moving = replace(
+            step.moving,
+            poses=self._state.world_from_body,
+            twists=self._state.twists,
+            variance=torch.where(alive[:, None, None], step.moving.variance, self._moving.variance),
+        )
+        self._blocked = torch.where(alive, 1 - step.done, 1.0).to(self._blocked)
+        self._alive, self._steps = alive, self._steps + alive
+        return self.state
+
+    def _carried_out(self, before: State, commanded: State, moving: Moving, done: Tensor) -> State:
+        """The state in which the robot got as far as it could."""
+        share = done[:, None].to(before.joints)
+        tool = self._scene.tool[..., None]
+        twists = torch.where(tool, commanded.twists * share[..., None], moving.twists)
+        whole = share == 1
+        after = replace(
+            before,
+            world_from_body=moving.poses,
+            twists=twists,
+            joints=torch.where(whole, commanded.joints, before.joints + share * (commanded.joints - before.joints)),
+            joint_velocities=commanded.joint_velocities * share,
+            awake=moving.awake | tool[..., 0] & (moving.poses != before.world_from_body).any(-1),
+            time=before.time + 0.1,
+        )
+        return forward_kinematics(self._world, after) if self._world.joint_bodies else after
+
+    def _out(self, value: Tensor) -> Tensor:
+        return value.reshape(tuple(self._batch) + tuple(value.shape[1:])).to(self._device)
+
+
+def stream(world: World, state: State, *, model: DynamicsModel | None = None, support_height: float = 0.0) -> Stream:
+    """Begin an endless rollout; arguments and errors as of `predict`."""
+    return Stream(world, state, model=model, support_height=support_height)
+
+
+def _check_actions(world: World, actions: Tensor) -> None:
+    if world.robot is not None:
+        check_action(world.robot.action, actions)
+    elif not isinstance(actions, Tensor) or actions.ndim < 1 or actions.shape[-1] != 0:
+        given = list(actions.shape) if isinstance(actions, Tensor) else type(actions).__name__
+        raise ShapeError(f"predict: actions are {given}, expected [..., 0] as the world has no robot; use add_robot.")
+
+
+def _expanded(state: State, batch: torch.Size) -> State:
+    tails = {f.name: getattr(state, f.name).shape[len(state.batch) :] for f in fields(State)}
+    one = (1,) * (len(batch) - len(state.batch))
+    return State(
+        **{
+            name: value.reshape(one + tuple(value.shape)).expand(tuple(batch) + tuple(tails[name]))
+            for name, value in vars(state).items()
+        }
+    )
+
+
+def _flat(value: Tensor, batch: int) -> Tensor:
+    return value.reshape(math.prod(value.shape[:batch]), *value.shape[batch:])
+
+
+def _choose(mask: Tensor, one: State, other: State) -> State:
+    if bool(mask.all()):
+        return one
+    pairs = {f.name: (getattr(one, f.name), getattr(other, f.name)) for f in fields(State)}
+    return State(**{k: torch.where(mask.reshape(-1, *(1,) * (a.ndim - 1)), a, b) for k, (a, b) in pairs.items()})
+
+
+_packed: dict[int, tuple[weakref.ref[World], float, Scene]] = {}
+
+
+def _scene(world: World, support_height: float) -> Scene:
+    """The packed scene of a world, kept as long as the world lives."""
+    known = _packed.get(id(world))
+    if known is not None and known[0]() is world and known[1] == support_height:
+        return known[2]
+    scene = world_scene(world, support_height=support_height)
+    key = id(world)
+    _packed[key] = (weakref.ref(world, lambda _: _packed.pop(key, None)), support_height, scene)
+    return scene

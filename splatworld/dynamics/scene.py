@@ -1,0 +1,174 @@
+"""Who takes part: the shapes, kinds and weights of the bodies of many states at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from splatworld.core.body import Body
+from splatworld.core.mesh import Mesh
+from splatworld.core.world import World
+from splatworld.geometry.mesh import mass_properties, solid
+from splatworld.geometry.shapes import Shapes, pack_bodies
+
+DENSITY = 400.0
+"""kg/m^3 of a body whose mass nobody knows: household things are hollow."""
+EXTREMES = 32
+"""Outermost points a shape, from which its extents follow however it is turned."""
+PROBES = 8
+"""Surface points a shape, on which predictions are compared."""
+
+
+class Kind(IntEnum):
+    """What a body is to dynamics."""
+
+    STATIC = 0
+    """Nothing moves it."""
+    TOOL = 1
+    """A link of the robot: it is where its command puts it."""
+    FREE = 2
+    """Predicted."""
+
+
+@dataclass(frozen=True)
+class Solids:
+    """L shapes that bodies can have.
+
+    Attributes:
+        shapes: packed for contact queries.
+        volume: [L] m^3; 0 without a solid.
+        spread: [L, 3, 3] m^2 second moments about the centre of mass, over the volume, body axes.
+        extremes: [L, 32, 3] m, outermost points in 32 directions.
+        probes: [L, 8, 3] m, points far apart on the surface.
+    """
+
+    shapes: Shapes
+    volume: Tensor
+    spread: Tensor
+    extremes: Tensor
+    probes: Tensor
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The bodies of S states, B each; one row stands for all states where they are of one world.
+
+    Attributes:
+        solids: the shapes.
+        shape_ids: [S or 1, B] int32 into `solids`.
+        kinds: [S or 1, B] int64, see `Kind`.
+        mass: [S or 1, B] kg, given or by volume; what projection weighs bodies by.
+        pairs: [P, 2] int32 bodies that can touch.
+        gravity: [3] m/s^2.
+    """
+
+    solids: Solids
+    shape_ids: Tensor
+    kinds: Tensor
+    mass: Tensor
+    pairs: Tensor
+    gravity: Tensor
+
+    def expand(self, states: int) -> Scene:
+        """With a row for each of `states`."""
+        rows = {name: getattr(self, name).expand(states, -1) for name in ("shape_ids", "kinds", "mass")}
+        return Scene(self.solids, rows["shape_ids"], rows["kinds"], rows["mass"], self.pairs, self.gravity)
+
+    @cached_property
+    def free(self) -> Tensor:
+        """[S, B] bool."""
+        return self.kinds == Kind.FREE
+
+    @cached_property
+    def tool(self) -> Tensor:
+        """[S, B] bool."""
+        return self.kinds == Kind.TOOL
+
+    @cached_property
+    def inverse_mass(self) -> Tensor:
+        """[S, B] 1/kg, 0 of what nothing moves."""
+        return torch.where(self.free, 1 / self.mass.clamp(min=1e-6), 0.0)
+
+    @cached_property
+    def typical_mass(self) -> Tensor:
+        """[S, B] kg by volume, whatever is known: what the network was trained with."""
+        return DENSITY * self.solids.volume[self.shape_ids.long()]
+
+    def of_bodies(self, table: Tensor, at: tuple[Tensor, Tensor]) -> Tensor:
+        """Rows of a table [L, ...] of `solids` for bodies at (states, bodies) [N]: [N, ...]."""
+        return table[self.shape_ids[at].long()]
+
+
+def world_scene(world: World, *, support_height: float | None = 0.0) -> Scene:
+    """A world's bodies: rigid ones are predicted, links of the robot are tools, all others stay where they are.
+
+    Raises:
+        InputError: a mesh of a body is open.
+    """
+    solids = pack_solids(world.bodies, support_height=support_height)
+    count = len(world.bodies)
+    hung = [body.parent is not None for body in world.bodies]
+    kinds = [
+        Kind.TOOL if body.kind == "robot" else Kind.FREE if body.kind == "rigid" and not hung[i] else Kind.STATIC
+        for i, body in enumerate(world.bodies)
+    ]
+    # A body without a shape touches nothing, and nothing says that it stands on anything: it stays.
+    shaped = solids.shapes.spheres[:, 3] >= 0
+    kinds = [Kind.STATIC if kind == Kind.FREE and not shaped[i] else kind for i, kind in enumerate(kinds)]
+    known = torch.tensor([body.mass for body in world.bodies], dtype=torch.float32)
+    return Scene(
+        solids=solids,
+        shape_ids=torch.arange(count, dtype=torch.int32)[None],
+        kinds=torch.tensor(kinds)[None],
+        mass=torch.where(known > 0, known, DENSITY * solids.volume)[None],
+        pairs=solids.shapes.pairs,
+        gravity=world.gravity.float(),
+    )
+
+
+def pack_solids(bodies: Sequence[Body], *, support_height: float | None = 0.0, pairs: Tensor | None = None) -> Solids:
+    """Shapes of bodies with what dynamics reads of each; arguments as of `pack_bodies`.
+
+    Raises:
+        InputError: a mesh of a body is open.
+    """
+    shapes = pack_bodies(bodies, support_height=support_height, pairs=pairs)
+    found = [_measures(_solid(body)) for body in bodies]
+    volume, spread, extremes, probes = (torch.stack(column) for column in zip(*found, strict=True))
+    return Solids(shapes, volume, spread, extremes, probes)
+
+
+def _solid(body: Body) -> Mesh | None:
+    if body.kind == "static" and body.grid is not None:
+        return None
+    source = body.mesh if body.mesh is not None else body.parts
+    return None if isinstance(source, tuple) and not source else solid(source)
+
+
+def _measures(mesh: Mesh | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Volume, spread, extremes, probes."""
+    if mesh is None:
+        return torch.zeros(()), torch.zeros(3, 3), torch.zeros(EXTREMES, 3), torch.zeros(PROBES, 3)
+    volume, _, inertia = mass_properties(mesh, 1.0)
+    spread = (inertia.trace() / 2 * torch.eye(3, dtype=inertia.dtype) - inertia) / volume
+    vertices = mesh.vertices.double()
+    outermost = vertices[(vertices @ _directions().T).argmax(0)]
+    probes = [vertices[vertices.norm(dim=-1).argmax()]]
+    while len(probes) < PROBES:
+        gaps = torch.stack([(vertices - probe).norm(dim=-1) for probe in probes]).amin(0)
+        probes.append(vertices[gaps.argmax()])
+    return torch.tensor(volume).float(), spread.float(), outermost.float(), torch.stack(probes).float()
+
+
+def _directions() -> Tensor:
+    """[32, 3] the 26 of a cube's faces, edges and corners, and 6 between."""
+    steps = torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64)
+    cube = torch.cartesian_prod(steps, steps, steps)
+    cube = cube[cube.abs().sum(-1) > 0]
+    between = torch.tensor([[1, 0.4, 0], [-1, -0.4, 0], [0.4, -1, 0], [-0.4, 1, 0], [1, -0.4, 0], [-1, 0.4, 0]])
+    return torch.nn.functional.normalize(torch.cat([cube, between.double()]), dim=-1)
