@@ -60,18 +60,18 @@ void bind_geometry(nb::module_& m) {
       });
 
   m.def("broad_phase", [](const PackedShapes& shapes, Array<double> poses, Array<int32_t> shape_ids,
-                          Array<int32_t> pairs, double reach, Array<uint8_t> near) {
+                          Array<int32_t> pairs, double reach, Array<double> posed_boxes, Array<int32_t> candidates) {
     nb::gil_scoped_release release;
-    broad_phase(shapes.view(), posed_bodies(poses, shape_ids), static_cast<int64_t>(pairs.shape(0)), pairs.data(),
-                reach, near.data());
+    return broad_phase(shapes.view(), posed_bodies(poses, shape_ids), static_cast<int64_t>(pairs.shape(0)),
+                       pairs.data(), reach, posed_boxes.data(), candidates.data());
   });
 
   m.def("sample_contacts", [](const PackedShapes& shapes, Array<double> poses, Array<int32_t> shape_ids,
                               Array<int32_t> candidates, float reach, Array<int32_t> count, Array<float> distance,
                               Array<float> normal, Array<float> point, Array<float> arm_a, Array<float> arm_b) {
     nb::gil_scoped_release release;
-    sample_contacts(shapes.view(), posed_bodies(poses, shape_ids), static_cast<int64_t>(candidates.shape(0)),
-                    candidates.data(), reach,
-                    {count.data(), distance.data(), normal.data(), point.data(), arm_a.data(), arm_b.data()});
+    return sample_contacts(shapes.view(), posed_bodies(poses, shape_ids), static_cast<int64_t>(candidates.shape(0)),
+                           candidates.data(), reach,
+                           {count.data(), distance.data(), normal.data(), point.data(), arm_a.data(), arm_b.data()});
   });
 }

@@ -181,7 +181,7 @@ struct ShapeArrays {
   const float* grid_origin;      // [B, 3]
   const float* grid_spacing;     // [B]
   const float* points;           // [C, 3, CLUSTER] points of surfaces
-  const float* cluster_spheres;  // [C, 4] middle and radius
+  const float* cluster_spheres;  // [4, C] middle and radius
   const int32_t* cluster_start;  // [B + 1]
 };
 struct PosedArrays {
@@ -189,9 +189,10 @@ struct PosedArrays {
   const double* poses;       // [S, B, 7]
   const int32_t* shape_ids;  // [S, B] which shape each body has
 };
-// near [S, Q]: whether the posed boxes of a pair of bodies [Q, 2] come within `reach`.
-void broad_phase(const ShapeArrays& shapes, const PosedArrays& posed, int64_t pairs, const int32_t* pair, double reach,
-                 uint8_t* near);
+// Pairs of bodies [Q, 2] whose posed boxes come within `reach`: how many, and in candidates [S Q, 3] state, body a, body
+// b of each. posed_boxes [S, B, 6] is room for boxes along the world's axes.
+int64_t broad_phase(const ShapeArrays& shapes, const PosedArrays& posed, int64_t pairs, const int32_t* pair,
+                    double reach, double* posed_boxes, int32_t* candidates);
 // K = MOST_CONTACTS. Lengths in m; normal: from b towards a; point, arms: from the world's origin, and from the bodies'
 // frames, in world axes.
 struct ContactArrays {
@@ -199,8 +200,8 @@ struct ContactArrays {
   float* distance;  // [C, K]
   float *normal, *point, *arm_a, *arm_b;  // [C, K, 3]
 };
-// candidates [C, 3]: state, body a, body b.
-void sample_contacts(const ShapeArrays& shapes, const PosedArrays& posed, int64_t candidates, const int32_t* candidate,
-                     float reach, const ContactArrays& contacts);
+// Of `count` candidates [C, 3] those that touch remain, with their contacts, in the first rows; returns how many.
+int64_t sample_contacts(const ShapeArrays& shapes, const PosedArrays& posed, int64_t count, int32_t* candidates,
+                        float reach, const ContactArrays& contacts);
 
 }  // namespace splatworld

@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
+#include "cpu/lanes.h"
 #include "cpu/threads.h"
 #include "kernels.h"
 
@@ -64,7 +66,7 @@ constexpr float NEVER = 1e30f;
 struct Found {
   static constexpr int ROOM = 1024 / LANES;
   int count = 0, of_a = 0;  // the first of_a are points of a, the others of b
-  FloatV distance[ROOM], gap2[ROOM], outward[ROOM], order[ROOM];
+  FloatV distance[ROOM], gap2[ROOM], worth[ROOM];
   Vec3<FloatV> point[ROOM], normal[ROOM];
 };
 
@@ -73,96 +75,117 @@ Vec3<FloatV> turned(const Mat3<float>& a, const Vec3<FloatV>& v) {
           a.m[2][0] * v.x + a.m[2][1] * v.y + a.m[2][2] * v.z};
 }
 
+Vec3<FloatV> moved(const Relative& to, const Vec3<FloatV>& v) {
+  const Vec3<FloatV> p = turned(to.turn, v);
+  return {p.x + to.move.x, p.y + to.move.y, p.z + to.move.z};
+}
+
+// Of the clusters from `first` on, LANES at most, those that may hold points nearer than `reach`: one bit each.
+uint32_t near_clusters(const ShapeArrays& shapes, int first, int count, const float* box, const Grid& grid,
+                       const Relative& to, float reach) {
+  const float* spheres = shapes.cluster_spheres + first;
+  const int64_t row = shapes.cluster_start[shapes.bodies];
+  Vec3<FloatV> middle = moved(to, {load(spheres, count), load(spheres + row, count), load(spheres + 2 * row, count)});
+  // The samples' rounding of creases on top.
+  const FloatV within = load(spheres + 3 * row, count) + (reach + std::min(grid.spacing, 0.01f));
+  const IntV near = box_distance2(box, middle) <= within * within;
+  const uint32_t used = (2u << (count - 1)) - 1;
+  if (!(bits(near) & used)) return 0;
+  // Far ones read the grid's first sample: that one is at hand.
+  middle = {select(near, middle.x, broadcast(grid.origin[0])), select(near, middle.y, broadcast(grid.origin[1])),
+            select(near, middle.z, broadcast(grid.origin[2]))};
+  Vec3<FloatV> beyond;
+  const FloatV v = interpolate(grid, middle, beyond).distance;
+  // Beyond the grid the least that is possible.
+  const FloatV least = select(v > FloatV{}, vsqrt(dot(beyond, beyond) + v * v), v);
+  return bits(near & (least <= within)) & used;
+}
+
 // The points of `body` in the grid of another, whose frame is reached by `to`. keep(index of the first point, own
 // points, points in the grid's frame, gradients, distances) is called where one is nearer than `reach`.
 template <class Keep>
-void sample_surface(const ShapeArrays& shapes, int body, const Grid& grid, const Relative& to, float reach,
-                    Keep&& keep) {
-  for (int cluster = shapes.cluster_start[body]; cluster < shapes.cluster_start[body + 1]; ++cluster) {
-    const float* sphere = shapes.cluster_spheres + 4 * static_cast<int64_t>(cluster);
-    Vec3<float> outside;
-    const Vec3<float> middle = apply(to.turn, {sphere[0], sphere[1], sphere[2]}) + to.move;
-    const float v = interpolate(grid, middle, outside).distance, out = vsqrt(dot(outside, outside));
-    // Beyond the grid the least that is possible; the samples' rounding of creases on top.
-    const float least = v > 0 ? vsqrt(out * out + v * v) : v;
-    if (least - sphere[3] > reach + std::min(grid.spacing, 0.01f)) continue;
-    const float* points = shapes.points + 3 * CLUSTER * static_cast<int64_t>(cluster);
-    for (int first = 0; first < CLUSTER; first += LANES) {
-      Vec3<FloatV> own, beyond;
-      std::memcpy(&own.x, points + first, sizeof(FloatV));
-      std::memcpy(&own.y, points + CLUSTER + first, sizeof(FloatV));
-      std::memcpy(&own.z, points + 2 * CLUSTER + first, sizeof(FloatV));
-      Vec3<FloatV> p = turned(to.turn, own);
-      p = {p.x + to.move.x, p.y + to.move.y, p.z + to.move.z};
-      const Sampled<FloatV> s = interpolate(grid, p, beyond);
-      const FloatV d = s.distance + vsqrt(dot(beyond, beyond));
-      const IntV near = d < broadcast(reach);
-      const int index = (cluster - shapes.cluster_start[body]) * CLUSTER + first;
-      if (any(near)) keep(index, own, p, s.gradient, select(near, d, broadcast(NEVER)));
+void sample_surface(const ShapeArrays& shapes, int body, int other, const Relative& to, float reach, Keep&& keep) {
+  if (shapes.grid_start[other] < 0) return;
+  const Grid grid = grid_of(shapes, other);
+  const int end = shapes.cluster_start[body + 1];
+  for (int begin = shapes.cluster_start[body]; begin < end; begin += LANES) {
+    uint32_t left = near_clusters(shapes, begin, std::min(LANES, end - begin), shapes.boxes + 6 * other, grid, to, reach);
+    for (; left; left &= left - 1) {
+      const int cluster = begin + __builtin_ctz(left);
+      const float* points = shapes.points + 3 * CLUSTER * static_cast<int64_t>(cluster);
+      for (int first = 0; first < CLUSTER; first += LANES) {
+        const Vec3<FloatV> own{load(points + first, LANES), load(points + CLUSTER + first, LANES),
+                               load(points + 2 * CLUSTER + first, LANES)};
+        const Vec3<FloatV> p = moved(to, own);
+        Vec3<FloatV> beyond;
+        const Sampled<FloatV> s = interpolate(grid, p, beyond);
+        const FloatV d = s.distance + vsqrt(dot(beyond, beyond));
+        const IntV near = d < broadcast(reach);
+        const int index = (cluster - shapes.cluster_start[body]) * CLUSTER + first;
+        if (any(near)) keep(index, own, p, s.gradient, select(near, d, broadcast(NEVER)));
+      }
     }
   }
 }
 
 constexpr float SPREAD = 4.0f;           // m apart that make up for a m less deep
+constexpr float EARLIER = 5e-6f;         // m a point: more than rounding, so that ties are broken alike however a pair lies
 constexpr float LEVEL = 1e-4f;           // m: points that are as deep as each other
 constexpr float APART2 = 1e-3f * 1e-3f;  // m^2: nearer than that it is the same contact
-constexpr float EARLIER = 5e-6f;         // m a point: more than rounding, so that ties are broken alike however a pair lies
 
 // Index of the greatest of `count` vectors, the first of equals.
 template <class Value>
 int greatest(int count, float& best, Value&& value) {
-  FloatV top = broadcast(-2 * NEVER), where{};
+  FloatV top = broadcast(-2 * NEVER);
+  IntV where{};
   for (int i = 0; i < count; ++i) {
     const FloatV v = value(i);
     const IntV better = v > top;
     top = select(better, v, top);
-    where = select(better, broadcast(static_cast<float>(i)), where);
+    where = select(better, IntV{} + i, where);
   }
-  int index = static_cast<int>(where[0]) * LANES;
-  best = top[0];
-  for (int lane = 1; lane < LANES; ++lane) {
-    const int at = static_cast<int>(where[lane]) * LANES + lane;
-    if (top[lane] > best || (top[lane] == best && at < index)) {
-      best = top[lane];
-      index = at;
-    }
+  best = maximum(top);
+  int32_t vectors[LANES];
+  std::memcpy(vectors, &where, sizeof vectors);
+  int index = count * LANES;
+  for (uint32_t left = bits(top == broadcast(best)); left; left &= left - 1) {
+    const int lane = __builtin_ctz(left);
+    index = std::min(index, vectors[lane] * LANES + lane);
   }
   return index;
 }
 
-// The farthest out of the points that are about the deepest: a corner of a face that lies flat.
-int first_choice(Found& found, float deepest) {
-  Vec3<FloatV> sum{};
+// The farthest out of the points that are about the deepest: a corner of a face that lies flat. found.worth, the
+// points' order, becomes what each is worth besides its gap to those chosen: far out and yet deep.
+int first_choice(Found& found) {
+  float best;
+  greatest(found.count, best, [&](int i) { return -found.distance[i]; });
+  const float deepest = -best;
+  Vec3<FloatV> total{};
   FloatV count{};
   const FloatV zero{}, one = broadcast(1.0f), level = broadcast(deepest + LEVEL);
   for (int i = 0; i < found.count; ++i) {
     const IntV flat = found.distance[i] <= level;
     const Vec3<FloatV>& p = found.point[i];
-    sum = sum + Vec3<FloatV>{select(flat, p.x, zero), select(flat, p.y, zero), select(flat, p.z, zero)};
+    total = total + Vec3<FloatV>{select(flat, p.x, zero), select(flat, p.y, zero), select(flat, p.z, zero)};
     count = count + select(flat, one, zero);
   }
-  float x = 0, y = 0, z = 0, points = 0;
-  for (int lane = 0; lane < LANES; ++lane) {
-    x += sum.x[lane], y += sum.y[lane], z += sum.z[lane];
-    points += count[lane];
-  }
-  x /= points, y /= points, z /= points;
-  float best;
+  const float share = 1.0f / sum(count), x = share * sum(total.x), y = share * sum(total.y), z = share * sum(total.z);
   return greatest(found.count, best, [&](int i) {
     const FloatV dx = found.point[i].x - x, dy = found.point[i].y - y, dz = found.point[i].z - z;
-    found.outward[i] = vsqrt(dx * dx + dy * dy + dz * dz);
-    return select(found.distance[i] <= level, found.outward[i] - found.order[i], broadcast(-NEVER));
+    found.worth[i] = found.worth[i] + vsqrt(dx * dx + dy * dy + dz * dz);
+    const FloatV first = select(found.distance[i] <= level, found.worth[i], broadcast(-NEVER));
+    found.worth[i] = found.worth[i] - SPREAD * (found.distance[i] - deepest);
+    found.gap2[i] = broadcast(NEVER);
+    return first;
   });
 }
 
 // One of the deepest points, then again and again the one that is far from those chosen, far out, and yet deep.
 int choose(Found& found, int* chosen) {
   if (!found.count) return 0;
+  int next = first_choice(found);
   float best;
-  greatest(found.count, best, [&](int i) { return -found.distance[i]; });
-  const float deepest = -best;
-  int next = first_choice(found, deepest);
-  for (int i = 0; i < found.count; ++i) found.gap2[i] = broadcast(NEVER);
   int count = 0;
   for (;;) {
     chosen[count++] = next;
@@ -172,9 +195,7 @@ int choose(Found& found, int* chosen) {
     next = greatest(found.count, best, [&](int i) {
       const FloatV dx = found.point[i].x - x, dy = found.point[i].y - y, dz = found.point[i].z - z;
       found.gap2[i] = vmin(found.gap2[i], dx * dx + dy * dy + dz * dz);
-      const FloatV gain =
-          vsqrt(found.gap2[i]) + found.outward[i] - SPREAD * (found.distance[i] - deepest) - found.order[i];
-      return select(found.gap2[i] < broadcast(APART2), broadcast(-NEVER), gain);
+      return select(found.gap2[i] < broadcast(APART2), broadcast(-NEVER), vsqrt(found.gap2[i]) + found.worth[i]);
     });
     if (best <= -SPREAD) break;  // what is left was not near, or is the same contact
   }
@@ -186,35 +207,33 @@ int choose(Found& found, int* chosen) {
 }
 
 void sample_pair(const ShapeArrays& shapes, const PosedArrays& posed, const int32_t* candidate, float reach,
-                 Found& found, int64_t row, const ContactArrays& out) {
+                 int64_t row, const ContactArrays& out) {
   const int64_t first = static_cast<int64_t>(candidate[0]) * posed.bodies;
   const int64_t body_a = first + candidate[1], body_b = first + candidate[2];
   const int a = posed.shape_ids[body_a], b = posed.shape_ids[body_b];
   const Pose world_from_a = read_pose(posed.poses + 7 * body_a), world_from_b = read_pose(posed.poses + 7 * body_b);
-  found.count = 0;
+  Found found;
   FloatV lanes;
   for (int lane = 0; lane < LANES; ++lane) lanes[lane] = EARLIER * static_cast<float>(lane);
   auto keep = [&](int index, const FloatV& d, const Vec3<FloatV>& p, const Vec3<FloatV>& n) {
     if (found.count == Found::ROOM) return;
-    found.order[found.count] = lanes + broadcast(EARLIER * static_cast<float>(index));
+    found.worth[found.count] = -(lanes + EARLIER * static_cast<float>(index));
     found.distance[found.count] = d;
     found.point[found.count] = p;
     found.normal[found.count++] = n;
   };
   const Relative b_from_a = relative(world_from_b, world_from_a);
   using Points = Vec3<FloatV>;
-  if (shapes.grid_start[b] >= 0)
-    sample_surface(shapes, a, grid_of(shapes, b), b_from_a, reach,
-                   [&](int index, const Points&, const Points& p, const Points& g, const FloatV& d) {
-                     keep(index, d, p, g);
-                   });
+  sample_surface(shapes, a, b, b_from_a, reach,
+                 [&](int index, const Points&, const Points& p, const Points& g, const FloatV& d) {
+                   keep(index, d, p, g);
+                 });
   found.of_a = found.count;
-  if (shapes.grid_start[a] >= 0)
-    sample_surface(shapes, b, grid_of(shapes, a), relative(world_from_a, world_from_b), reach,
-                   [&](int index, const Points& p, const Points&, const Points& g, const FloatV& d) {
-                     const Points n = turned(b_from_a.turn, g);
-                     keep(index, d, p, {-n.x, -n.y, -n.z});
-                   });
+  sample_surface(shapes, b, a, relative(world_from_a, world_from_b), reach,
+                 [&](int index, const Points& p, const Points&, const Points& g, const FloatV& d) {
+                   const Points n = turned(b_from_a.turn, g);
+                   keep(index, d, p, {-n.x, -n.y, -n.z});
+                 });
   int chosen[MOST_CONTACTS];
   const int count = choose(found, chosen);
   out.count[row] = count;
@@ -246,54 +265,78 @@ void sample_pair(const ShapeArrays& shapes, const PosedArrays& posed, const int3
   }
 }
 
-}  // namespace
+// The least box along the world's axes around a posed box; a box of nothing becomes one that nothing is near.
+void pose_box(const Pose& pose, const float* box, double* posed) {
+  double half[3], middle[3];
+  bool nothing = false;
+  for (int k = 0; k < 3; ++k) {
+    half[k] = 0.5 * (double(box[3 + k]) - box[k]);
+    middle[k] = 0.5 * (double(box[k]) + box[3 + k]);
+    nothing |= half[k] < 0;
+  }
+  const Vec3<double> placed = apply(pose.turn, {middle[0], middle[1], middle[2]}) + pose.move;
+  const double at[3] = {placed.x, placed.y, placed.z};
+  for (int i = 0; i < 3; ++i) {
+    double extent = 0;
+    for (int k = 0; k < 3; ++k) extent += std::abs(pose.turn.m[i][k]) * half[k];
+    if (nothing) extent = -std::numeric_limits<double>::infinity();
+    posed[i] = at[i] - extent;
+    posed[3 + i] = at[i] + extent;
+  }
+}
 
-void broad_phase(const ShapeArrays& shapes, const PosedArrays& posed, int64_t pairs, const int32_t* pair, double reach,
-                 uint8_t* near) {
-  constexpr int64_t chunk = 8;
-  auto side = [&](int64_t body, double* low, double* high) {
-    const Pose pose = read_pose(posed.poses + 7 * body);
-    const float* box = shapes.boxes + 6 * static_cast<int64_t>(posed.shape_ids[body]);
-    const double half[3] = {0.5 * (double(box[3]) - box[0]), 0.5 * (double(box[4]) - box[1]),
-                            0.5 * (double(box[5]) - box[2])};
-    const Vec3<double> middle =
-        apply(pose.turn, {0.5 * (double(box[0]) + box[3]), 0.5 * (double(box[1]) + box[4]),
-                          0.5 * (double(box[2]) + box[5])}) + pose.move;
-    const double at[3] = {middle.x, middle.y, middle.z};
-    for (int i = 0; i < 3; ++i) {
-      double extent = 0;
-      for (int k = 0; k < 3; ++k) extent += std::abs(pose.turn.m[i][k]) * half[k];
-      low[i] = at[i] - extent;
-      high[i] = at[i] + extent;
-    }
-  };
-  parallel_for((posed.states + chunk - 1) / chunk, [&](long part) {
-    for (int64_t s = part * chunk; s < std::min(posed.states, (part + 1) * chunk); ++s) {
-      for (int64_t q = 0; q < pairs; ++q) {
-        double low[2][3], high[2][3];
-        bool meet = true;
-        for (int k = 0; k < 2; ++k) {
-          const int64_t body = s * posed.bodies + pair[2 * q + k];
-          const float* box = shapes.boxes + 6 * static_cast<int64_t>(posed.shape_ids[body]);
-          meet = meet && box[0] <= box[3];
-          side(body, low[k], high[k]);
-        }
-        for (int k = 0; k < 3; ++k)
-          meet = meet && low[0][k] <= high[1][k] + reach && low[1][k] <= high[0][k] + reach;
-        near[s * pairs + q] = meet;
-      }
-    }
+// work(i) for each of `count` rows, dealt in parts that are worth a thread's while.
+template <class Work>
+void for_chunks(int64_t count, Work&& work) {
+  constexpr int64_t chunk = 16;
+  parallel_for((count + chunk - 1) / chunk, [&](long part) {
+    for (int64_t i = part * chunk; i < std::min(count, (part + 1) * chunk); ++i) work(i);
   });
 }
 
-void sample_contacts(const ShapeArrays& shapes, const PosedArrays& posed, int64_t candidates, const int32_t* candidate,
-                     float reach, const ContactArrays& contacts) {
-  constexpr int64_t chunk = 8;
-  parallel_for((candidates + chunk - 1) / chunk, [&](long part) {
-    Found found;
-    for (int64_t row = part * chunk; row < std::min(candidates, (part + 1) * chunk); ++row)
-      sample_pair(shapes, posed, candidate + 3 * row, reach, found, row, contacts);
+}  // namespace
+
+int64_t broad_phase(const ShapeArrays& shapes, const PosedArrays& posed, int64_t pairs, const int32_t* pair,
+                    double reach, double* posed_boxes, int32_t* candidates) {
+  for_chunks(posed.states * posed.bodies, [&](int64_t body) {
+    const float* box = shapes.boxes + 6 * static_cast<int64_t>(posed.shape_ids[body]);
+    pose_box(read_pose(posed.poses + 7 * body), box, posed_boxes + 6 * body);
   });
+  int64_t count = 0;
+  for (int64_t s = 0; s < posed.states; ++s) {
+    for (int64_t q = 0; q < pairs; ++q) {
+      const int32_t a = pair[2 * q], b = pair[2 * q + 1];
+      const double* one = posed_boxes + 6 * (s * posed.bodies + a);
+      const double* other = posed_boxes + 6 * (s * posed.bodies + b);
+      bool meet = true;
+      for (int k = 0; k < 3; ++k) meet &= one[k] <= other[3 + k] + reach && other[k] <= one[3 + k] + reach;
+      int32_t* row = candidates + 3 * count;
+      row[0] = static_cast<int32_t>(s), row[1] = a, row[2] = b;
+      count += meet;
+    }
+  }
+  return count;
+}
+
+int64_t sample_contacts(const ShapeArrays& shapes, const PosedArrays& posed, int64_t count, int32_t* candidates,
+                        float reach, const ContactArrays& contacts) {
+  for_chunks(count, [&](int64_t row) { sample_pair(shapes, posed, candidates + 3 * row, reach, row, contacts); });
+  int64_t kept = 0;
+  auto move_up = [&](auto* array, int64_t row, int64_t width) {
+    std::copy(array + row * width, array + (row + 1) * width, array + kept * width);
+  };
+  for (int64_t row = 0; row < count; ++row) {
+    if (!contacts.count[row]) continue;
+    if (kept < row) {
+      move_up(candidates, row, 3);
+      move_up(contacts.count, row, 1);
+      move_up(contacts.distance, row, MOST_CONTACTS);
+      for (float* vectors : {contacts.normal, contacts.point, contacts.arm_a, contacts.arm_b})
+        move_up(vectors, row, 3 * MOST_CONTACTS);
+    }
+    ++kept;
+  }
+  return kept;
 }
 
 }  // namespace splatworld

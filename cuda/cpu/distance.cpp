@@ -59,13 +59,6 @@ static_assert(BLOCK_X * BLOCK_Y * BLOCK_Z == LANES, "one lane a sample");
 // A box is passed over if it cannot bring a distance down by a thousandth: at the middle of a ball all are as near.
 constexpr float WORTHWHILE = 0.998f;
 
-FloatV gap2(const float* box, const Vec3<FloatV>& p) {
-  const FloatV zero{};
-  FloatV x = vmax(vmax(box[0] - p.x, p.x - box[3]), zero), y = vmax(vmax(box[1] - p.y, p.y - box[4]), zero);
-  FloatV z = vmax(vmax(box[2] - p.z, p.z - box[5]), zero);
-  return x * x + y * y + z * z;
-}
-
 struct Walk {
   const Triangles& triangles;
   const BoxTree& tree;
@@ -86,7 +79,8 @@ struct Walk {
   void node(int64_t index, int64_t begin, int64_t end) {
     if (index >= tree.leaves) return leaf(index, begin, end);
     const int64_t half = begin + (end - begin) / 2;
-    const FloatV left = gap2(tree.boxes + 12 * index, points), right = gap2(tree.boxes + 12 * index + 6, points);
+    const FloatV left = box_distance2(tree.boxes + 12 * index, points);
+    const FloatV right = box_distance2(tree.boxes + 12 * index + 6, points);
     auto go_left = [&] {
       if (any(left < WORTHWHILE * best)) node(2 * index, begin, half);
     };

@@ -32,6 +32,15 @@ SW_HD F triangle_distance2(Vec3<F> p, Vec3<float> a, Vec3<float> b, Vec3<float> 
   return select(inside, height * height * (1.0f / area2), best);
 }
 
+// Squared distance from a point to a box [6], its least and greatest corner; 0 inside.
+template <class F>
+SW_HD F box_distance2(const float* box, const Vec3<F>& p) {
+  const F zero = F{};
+  const F x = vmax(vmax(box[0] - p.x, p.x - box[3]), zero), y = vmax(vmax(box[1] - p.y, p.y - box[4]), zero);
+  const F z = vmax(vmax(box[2] - p.z, p.z - box[5]), zero);
+  return x * x + y * y + z * z;
+}
+
 // Samples of a distance on a regular grid, linear in between.
 struct Grid {
   const float* values;  // [X, Y, Z]
@@ -56,13 +65,29 @@ SW_HD void take(const float* from, int32_t index, float& first, float& second) {
 #ifndef __CUDACC__
 SW_HD IntV whole(FloatV a) { return __builtin_convertvector(a, IntV); }
 SW_HD FloatV real(IntV a) { return __builtin_convertvector(a, FloatV); }
+
+// Both floats in one load: as a double, which is moved and never computed with.
+typedef double PairsV __attribute__((vector_size(4 * LANES)));
+template <int... PAIR>
+SW_HD PairsV take_pairs(const float* from, const int32_t* index, std::integer_sequence<int, PAIR...>) {
+  auto pair = [&](int i) {
+    double both;
+    std::memcpy(&both, from + index[i], sizeof both);
+    return both;
+  };
+  return PairsV{pair(PAIR)...};
+}
+template <int... LANE>
+SW_HD void split(FloatV a, FloatV b, FloatV& first, FloatV& second, std::integer_sequence<int, LANE...>) {
+  first = __builtin_shufflevector(a, b, (2 * LANE)...);
+  second = __builtin_shufflevector(a, b, (2 * LANE + 1)...);
+}
 SW_HD void take(const float* from, IntV index, FloatV& first, FloatV& second) {
-  float pairs[2 * LANES];
-  for (int i = 0; i < LANES; ++i) std::memcpy(pairs + 2 * i, from + index[i], 2 * sizeof(float));
-  for (int i = 0; i < LANES; ++i) {
-    first[i] = pairs[2 * i];
-    second[i] = pairs[2 * i + 1];
-  }
+  int32_t at[LANES];
+  std::memcpy(at, &index, sizeof at);
+  constexpr auto half = std::make_integer_sequence<int, LANES / 2>{};
+  split((FloatV)take_pairs(from, at, half), (FloatV)take_pairs(from, at + LANES / 2, half), first, second,
+        std::make_integer_sequence<int, LANES>{});
 }
 #endif
 

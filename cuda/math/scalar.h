@@ -110,6 +110,18 @@ SW_HD float sum(FloatV a) {
   return (quarter[0][0] + quarter[0][2]) + (quarter[0][1] + quarter[0][3]);
 }
 
+// The greatest of the lanes.
+SW_HD float maximum(FloatV a) {
+  typedef float Float4 __attribute__((vector_size(16)));
+  Float4 quarter[LANES / 4];
+  std::memcpy(quarter, &a, sizeof a);
+  for (int width = LANES / 8; width > 0; width /= 2)
+    for (int i = 0; i < width; ++i) quarter[i] = quarter[i] > quarter[i + width] ? quarter[i] : quarter[i + width];
+  const float even = quarter[0][0] > quarter[0][2] ? quarter[0][0] : quarter[0][2];
+  const float odd = quarter[0][1] > quarter[0][3] ? quarter[0][1] : quarter[0][3];
+  return even > odd ? even : odd;
+}
+
 // 1 / a for a from 1e-30 to 1e30, to 3e-7 relative.
 SW_HD FloatV reciprocal(FloatV a) {
 #if defined(__AVX512F__)

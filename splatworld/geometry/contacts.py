@@ -66,11 +66,7 @@ def near_pairs(
         InputError: poses that are not finite, or a shape that does not exist.
     """
     poses, ids = _posed("near_pairs", shapes, world_from_body, shape_ids, reach)
-    pairs = shapes.pairs if pairs is None else pairs
-    near = torch.empty(len(poses), len(pairs), dtype=torch.bool)
-    native.load().broad_phase(shapes.packed, poses, ids, pairs, reach, near.view(torch.uint8))
-    state, pair = near.nonzero().unbind(-1)
-    return torch.cat([state[:, None], pairs[pair].long()], dim=-1)
+    return _near(shapes, poses, ids, reach, shapes.pairs if pairs is None else pairs).long()
 
 
 def contacts(
@@ -99,19 +95,22 @@ def contacts(
         InputError: poses that are not finite, or a shape that does not exist.
     """
     poses, ids = _posed("contacts", shapes, world_from_body, shape_ids, reach)
-    pairs = near_pairs(shapes, poses, reach=reach, shape_ids=ids) if candidates is None else candidates
+    pairs = _near(shapes, poses, ids, reach, shapes.pairs) if candidates is None else candidates.int().clone()
     kernels = native.load()
     rows, most = len(pairs), kernels.MOST_CONTACTS
     count, distance = torch.empty(rows, dtype=torch.int32), torch.empty(rows, most)
     normal, point, arm_a, arm_b = torch.empty(4, rows, most, 3)
-    kernels.sample_contacts(shapes.packed, poses, ids, pairs.int(), reach, count, distance, normal, point, arm_a, arm_b)
-    touching = count > 0
-    if not bool(touching.all()):
-        kept = touching.nonzero().squeeze(-1)
-        pairs, count, distance, normal, point, arm_a, arm_b = (
-            each[kept] for each in (pairs, count, distance, normal, point, arm_a, arm_b)
-        )
-    return Contacts(pairs, count, distance, normal, point, arm_a, arm_b)
+    found = (count, distance, normal, point, arm_a, arm_b)
+    kept = kernels.sample_contacts(shapes.packed, poses, ids, pairs, reach, *found)
+    return Contacts(pairs[:kept].long(), *(each[:kept] for each in found))
+
+
+def _near(shapes: Shapes, poses: Tensor, ids: Tensor, reach: float, pairs: Tensor) -> Tensor:
+    """[C, 3] int32: state, body a, body b."""
+    candidates = torch.empty(len(poses) * len(pairs), 3, dtype=torch.int32)
+    posed_boxes = torch.empty(*ids.shape, 6, dtype=torch.float64)
+    count = native.load().broad_phase(shapes.packed, poses, ids, pairs, reach, posed_boxes, candidates)
+    return candidates[:count]
 
 
 def _posed(

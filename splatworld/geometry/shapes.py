@@ -77,7 +77,7 @@ class Shapes:
         """The view that the kernels take."""
         return native.load().PackedShapes(
             self.boxes, self.grid_values, self.grid_start, self.grid_size, self.grid_origin, self.grid_spacing,
-            self.points, self.cluster_spheres, self.cluster_start,
+            self.points, self.cluster_spheres.T.contiguous(), self.cluster_start,
         )  # fmt: skip
 
 
