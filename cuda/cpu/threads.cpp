@@ -40,13 +40,14 @@ class Pool {
       task_ = &task;
       count_ = count;
       next_.store(0, std::memory_order_relaxed);
-      busy_ = static_cast<int>(workers_.size());
       ++round_;
     }
     wake_.notify_all();
     drain();
+    // On a busy machine some may not have woken yet: nothing is left for them, so nobody waits for them.
     std::unique_lock<std::mutex> lock(mutex_);
     done_.wait(lock, [this] { return busy_ == 0; });
+    task_ = nullptr;
   }
 
  private:
@@ -67,6 +68,8 @@ class Pool {
         wake_.wait(lock, [&] { return stopping_ || round_ != seen; });
         if (stopping_) return;
         seen = round_;
+        if (!task_) continue;
+        ++busy_;
       }
       drain();
       std::lock_guard<std::mutex> lock(mutex_);

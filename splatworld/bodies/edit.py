@@ -22,7 +22,6 @@ from splatworld.core.similarity import Similarity
 from splatworld.core.splats import Provenance
 from splatworld.core.world import Scale, World
 from splatworld.geometry.mesh import (
-    close_mesh,
     is_closed,
     read_mesh,
     solid,
@@ -30,6 +29,7 @@ from splatworld.geometry.mesh import (
     volume,
 )
 from splatworld.geometry.mesh_splats import splats_of_mesh
+from splatworld.geometry.repair import close_mesh
 from splatworld.geometry.splat_surface import surface_of_splats
 
 

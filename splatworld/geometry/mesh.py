@@ -1,4 +1,4 @@
-"""Closed meshes: reading, repair, union, convex parts, mass, samples of the surface."""
+"""Closed meshes: reading, union, convex parts, mass, samples of the surface."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import trimesh
 from scipy.sparse import coo_matrix, csr_matrix
-from scipy.sparse.csgraph import breadth_first_order, connected_components
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import ConvexHull, QhullError
 from torch import Tensor
 
@@ -87,22 +87,7 @@ def weld(mesh: Mesh) -> Mesh:
 
 def is_closed(mesh: Mesh) -> bool:
     """Whether the triangles, once welded, bound a solid: each edge is walked as often one way as the other."""
-    return _open_edges(weld(mesh)) == 0 and len(mesh.faces) > 0
-
-
-def check_closed(owner: str, mesh: Mesh) -> None:
-    """Require a closed mesh that is not inside out.
-
-    Raises:
-        InputError: empty, open, or turned inside out.
-    """
-    if not len(mesh.faces):
-        raise InputError(f"{owner}: the mesh has no triangles, expected a closed surface.")
-    gaps = _open_edges(weld(mesh))
-    if gaps:
-        raise InputError(f"{owner}: the mesh is open at {gaps} edges, expected a closed surface; use close_mesh.")
-    if volume(mesh) <= 0:
-        raise InputError(f"{owner}: the mesh is inside out or flat (volume {volume(mesh):.3g}); use close_mesh.")
+    return open_edges(weld(mesh)) == 0 and len(mesh.faces) > 0
 
 
 def volume(mesh: Mesh) -> float:
@@ -111,34 +96,34 @@ def volume(mesh: Mesh) -> float:
     return float((a * torch.linalg.cross(b, c)).sum() / 6)
 
 
-def close_mesh(mesh: Mesh) -> Mesh:
-    """A closed mesh facing outward: triangles turned alike, holes closed by fans, pieces that overlap made one.
+def open_edges(mesh: Mesh) -> int:
+    """How many edges are not walked as often one way as the other."""
+    faces, count = mesh.faces.numpy(), max(len(mesh.vertices), 1)
+    start, end = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
+    edges, which = np.unique(np.minimum(start, end) * count + np.maximum(start, end), return_inverse=True)
+    return int((np.bincount(which, np.where(start < end, 1, -1), len(edges)) != 0).sum())
 
-    Raises:
-        InputError: no triangles or no volume.
-    """
-    mesh = weld(mesh)
-    if not len(mesh.faces):
-        raise InputError("close_mesh: the mesh has no triangles, expected a surface.")
-    if _open_edges(mesh):
-        mesh = _fill_holes(_turned_alike(mesh))
-    pieces = components(mesh)
-    low, high = pieces[0].vertices.amin(0), pieces[0].vertices.amax(0)
-    outward = []
-    for piece in pieces:
-        cavity = piece is not pieces[0] and bool(((piece.vertices >= low) & (piece.vertices <= high)).all())
-        inside_out = volume(piece) < 0 and not (cavity and volume(pieces[0]) > 0)
-        if volume(piece) != 0:
-            outward.append(_flipped(piece) if inside_out else piece)
-    if not outward:
-        raise InputError("close_mesh: the mesh has no volume, expected a surface around something.")
-    return solid(joined(outward))
+
+def neighbours(mesh: Mesh) -> csr_matrix:
+    """[F, F] symmetric: 1 between triangles that share an edge of just these two and face alike, 2 if they do not."""
+    faces = mesh.faces.numpy()
+    start, end = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
+    edge = np.minimum(start, end) * max(len(mesh.vertices), 1) + np.maximum(start, end)
+    order = np.argsort(edge, kind="stable")
+    _, first, uses = np.unique(edge[order], return_index=True, return_counts=True)
+    one, other = order[first[uses == 2]], order[first[uses == 2] + 1]
+    kind = np.where(start[one] == start[other], 2.0, 1.0)
+    links = coo_matrix((kind, (one // 3, other // 3)), shape=(len(faces), len(faces))).tocsr()
+    links.data = np.minimum(links.data, 2.0)  # of two triangles with two common edges the kinds were added
+    return links.maximum(links.T).tocsr()
 
 
 def components(mesh: Mesh) -> list[Mesh]:
     """The pieces that hang together across edges of two triangles, the one with the largest box first."""
-    labels = connected_components(_neighbours(mesh), directed=False)[1]
-    pieces = [weld(Mesh(mesh.vertices, mesh.faces[torch.from_numpy(labels == label)])) for label in np.unique(labels)]
+    count, labels = connected_components(neighbours(mesh), directed=False)
+    if count == 1:
+        return [mesh]
+    pieces = [weld(Mesh(mesh.vertices, mesh.faces[torch.from_numpy(labels == label)])) for label in range(count)]
     return sorted(pieces, key=lambda piece: -float((piece.vertices.amax(0) - piece.vertices.amin(0)).norm()))
 
 
@@ -149,24 +134,30 @@ def solid(mesh_or_parts: Mesh | tuple[Mesh, ...]) -> Mesh:
     joined as it is.
 
     Raises:
-        InputError: nothing given, or a mesh is not closed.
+        InputError: nothing given, or a mesh is empty, open or inside out.
     """
     meshes = (mesh_or_parts,) if isinstance(mesh_or_parts, Mesh) else mesh_or_parts
     if not meshes:
         raise InputError("solid: no meshes, expected one or more.")
-    for mesh in meshes:
-        check_closed("solid", mesh)
-    pieces = [piece for mesh in meshes for piece in components(weld(mesh))]
+    welded = [weld(mesh) for mesh in meshes]
+    for mesh in welded:
+        _check_closed("solid", mesh)
+    pieces = [piece for mesh in welded for piece in components(mesh)]
     if len(pieces) == 1:
-        return weld(meshes[0])
+        return pieces[0]
     bodies = [to_manifold(piece) for piece in pieces if volume(piece) > 0]
-    cavities = [to_manifold(_flipped(piece)) for piece in pieces if volume(piece) < 0]
+    cavities = [to_manifold(flipped(piece)) for piece in pieces if volume(piece) < 0]
     if any(one.status() != manifold3d.Error.NoError for one in (*bodies, *cavities)):
         return joined(pieces)
     whole = manifold3d.Manifold.batch_boolean(bodies, manifold3d.OpType.Add)
     for cavity in cavities:
         whole -= cavity
     return from_manifold(whole)
+
+
+def flipped(mesh: Mesh) -> Mesh:
+    """The mesh turned inside out."""
+    return Mesh(mesh.vertices, mesh.faces.flip(1), mesh.colors)
 
 
 def joined(meshes: list[Mesh]) -> Mesh:
@@ -312,61 +303,15 @@ def convex_parts(mesh: Mesh, *, concavity: float = 0.05) -> tuple[Mesh, ...]:
     return tuple(hulls)
 
 
-def _open_edges(mesh: Mesh) -> int:
-    """How many edges are not walked as often one way as the other."""
-    faces, count = mesh.faces.numpy(), max(len(mesh.vertices), 1)
-    start, end = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
-    edges, which = np.unique(np.minimum(start, end) * count + np.maximum(start, end), return_inverse=True)
-    return int((np.bincount(which, np.where(start < end, 1, -1), len(edges)) != 0).sum())
-
-
-def _neighbours(mesh: Mesh) -> csr_matrix:
-    """[F, F] symmetric: 1 between triangles that share an edge of just these two and face alike, 2 if they do not."""
-    faces = mesh.faces.numpy()
-    start, end = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
-    edge = np.minimum(start, end) * max(len(mesh.vertices), 1) + np.maximum(start, end)
-    order = np.argsort(edge, kind="stable")
-    _, first, uses = np.unique(edge[order], return_index=True, return_counts=True)
-    one, other = order[first[uses == 2]], order[first[uses == 2] + 1]
-    kind = np.where(start[one] == start[other], 2.0, 1.0)
-    links = coo_matrix((kind, (one // 3, other // 3)), shape=(len(faces), len(faces))).tocsr()
-    links.data = np.minimum(links.data, 2.0)  # of two triangles with two common edges the kinds were added
-    return links.maximum(links.T).tocsr()
-
-
-def _turned_alike(mesh: Mesh) -> Mesh:
-    """Neighbours face the same way: from one triangle of each piece on."""
-    links = _neighbours(mesh)
-    faces = mesh.faces.numpy().copy()
-    turned = np.zeros(len(faces), dtype=bool)
-    labels = connected_components(links, directed=False)[1]
-    for root in np.unique(labels, return_index=True)[1]:
-        walk, parent = breadth_first_order(links, root, directed=False)
-        for face in walk[1:]:
-            turned[face] = turned[parent[face]] ^ (links[parent[face], face] == 2)
-    faces[turned] = faces[turned, ::-1]
-    return Mesh(mesh.vertices, torch.from_numpy(faces), mesh.colors)
-
-
-def _fill_holes(mesh: Mesh) -> Mesh:
-    """Each loop of open edges closed by triangles to its middle."""
-    faces, count = mesh.faces.numpy(), len(mesh.vertices)
-    start, end = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
-    lonely = ~np.isin(start * count + end, end * count + start)
-    start, end = start[lonely], end[lonely]
-    loops = connected_components(coo_matrix((np.ones(len(start)), (start, end)), shape=(count, count)), directed=False)[
-        1
-    ]
-    names, loop = np.unique(loops[start], return_inverse=True)
-    vertices = mesh.vertices.numpy()
-    uses = np.bincount(loop, minlength=len(names))
-    middles = np.stack([np.bincount(loop, vertices[start, k], len(names)) / uses for k in range(3)], axis=1)
-    fans = np.stack([end, start, count + loop], axis=1)
-    return Mesh(torch.from_numpy(np.concatenate([vertices, middles])), torch.from_numpy(np.concatenate([faces, fans])))
-
-
-def _flipped(mesh: Mesh) -> Mesh:
-    return Mesh(mesh.vertices, mesh.faces.flip(1), mesh.colors)
+def _check_closed(owner: str, welded: Mesh) -> None:
+    if not len(welded.faces):
+        raise InputError(f"{owner}: the mesh has no triangles, expected a closed surface.")
+    gaps = open_edges(welded)
+    if gaps:
+        raise InputError(f"{owner}: the mesh is open at {gaps} edges, expected a closed surface; use close_mesh.")
+    inside = volume(welded)
+    if inside <= 0:
+        raise InputError(f"{owner}: the mesh is inside out or flat (volume {inside:.3g}); use close_mesh.")
 
 
 def _arrays(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:

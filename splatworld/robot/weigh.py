@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from splatworld.core.mesh import Mesh
-from splatworld.geometry.mesh import close_mesh, is_closed, mass_properties
+from splatworld.geometry.mesh import is_closed, mass_properties
+from splatworld.geometry.repair import close_mesh
 from splatworld.robot.model import Link
 
 DENSITY = 1000.0

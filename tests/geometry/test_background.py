@@ -41,8 +41,12 @@ def room() -> World:
     return World(splats=splats, bodies=bodies, cameras={"a": camera})
 
 
-def test_what_was_seen_is_known_and_what_is_behind_is_not():
-    body = background_shape(room())
+@pytest.fixture(scope="module")
+def body() -> Body:
+    return background_shape(room())
+
+
+def test_what_was_seen_is_known_and_what_is_behind_is_not(body):
     assert body.grid is not None
     at = torch.tensor([[0.1, 0.0, 0.2], [0.2, 0.0, 0.2], [0.3, 0.0, 0.2], [-0.3, 0.3, 0.3]]).double()
     assert is_known(body.grid, at).tolist() == [True, True, False, False]
@@ -56,9 +60,9 @@ def test_what_was_seen_is_known_and_what_is_behind_is_not():
     assert not bool(is_known(body.grid, torch.tensor([9.0, 0, 0])))
 
 
-def test_it_is_packed_with_its_mask():
+def test_it_is_packed_with_its_mask(body):
     world = room()
-    world = replace(world, bodies=(background_shape(world), *world.bodies[1:]))
+    world = replace(world, bodies=(body, *world.bodies[1:]))
     shapes = pack_shapes(world)
     assert len(shapes.grid_values) == world.bodies[0].grid.values.numel()
     assert 0 < int(shapes.grid_known.sum()) < len(shapes.grid_known)

@@ -14,8 +14,8 @@ from splatworld.core.world import World
 from splatworld.geometry.capsules import capsule_distance
 from splatworld.geometry.contact_points import contact_points
 from splatworld.geometry.contacts import contacts, near_pairs
-from splatworld.geometry.distance import signed_distance
-from splatworld.geometry.shapes import pack_shapes
+from splatworld.geometry.distance import distance_grid, signed_distance
+from splatworld.geometry.shapes import Shapes, pack_shapes
 from tests.geometry.solids import SOLIDS, box
 from tests.worlds import make_splats
 
@@ -78,21 +78,22 @@ def test_each_contact_is_a_near_point_and_none_is_missed(world, shapes):
     poses[:, 3, 2] -= 0.42
     found = contacts(shapes, poses)
     rows = {tuple(pair): i for i, pair in enumerate(found.pairs.tolist())}
-    grids = {0: None, **{i: body.mesh for i, body in enumerate(world.bodies) if body.mesh is not None}}
+    meshes = {i: body.mesh for i, body in enumerate(world.bodies) if body.mesh is not None}
+    points = {i: contact_points(mesh)[0].double() for i, mesh in meshes.items()}
+    grids = {i: distance_grid(mesh) for i, mesh in meshes.items()}
     touched = 0
     for state in range(40):
         for a, b in shapes.pairs.tolist():
             deepest = torch.inf
             for one, other in ((a, b), (b, a)):
-                if grids[one] is None:
+                if one not in points:
                     continue
-                points = contact_points(grids[one])[0].double()
-                there = pose.transform(poses[state, one], points)
+                there = pose.transform(poses[state, one], points[one])
                 if other == 0:
                     deepest = min(deepest, float(there[:, 2].min()))
                 else:
                     local = pose.transform(pose.inverse(poses[state, other]), there)
-                    deepest = min(deepest, float(signed_distance(_grid(world, other), local)[0].min()))
+                    deepest = min(deepest, float(signed_distance(grids[other], local)[0].min()))
             row = rows.get((state, a, b))
             if deepest < 0.0198:
                 touched += 1
@@ -103,20 +104,9 @@ def test_each_contact_is_a_near_point_and_none_is_missed(world, shapes):
     assert touched > 60
 
 
-_GRIDS: dict = {}
-
-
-def _grid(world, index):
-    from splatworld.geometry.distance import distance_grid
-
-    if index not in _GRIDS:
-        _GRIDS[index] = distance_grid(world.bodies[index].mesh)
-    return _GRIDS[index]
-
-
-@given(st.lists(st.floats(-3, 3), min_size=6, max_size=6))
-@settings(max_examples=20, deadline=None)
-def test_bodies_that_move_together_keep_their_contacts(twist):
+@pytest.fixture(scope="module")
+def stack() -> tuple[World, Shapes]:
+    """A box on a box."""
     splats = make_splats(1)
     bodies = (
         background(),
@@ -124,7 +114,13 @@ def test_bodies_that_move_together_keep_their_contacts(twist):
         Body("other", "rigid", at(0.02, 0.01, 0.0905), mesh=box((0.1, 0.1, 0.06))),
     )
     world = World(splats=replace(splats, body_ids=torch.zeros(1, dtype=torch.int32)), bodies=bodies)
-    shapes = pack_shapes(world, support_height=None)
+    return world, pack_shapes(world, support_height=None)
+
+
+@given(st.lists(st.floats(-3, 3), min_size=6, max_size=6))
+@settings(max_examples=20, deadline=None)
+def test_bodies_that_move_together_keep_their_contacts(stack, twist):
+    world, shapes = stack
     moved_by = pose.exp(torch.tensor(twist, dtype=torch.float64))
     before, after = contacts(shapes, rest(world)), contacts(shapes, pose.compose(moved_by, rest(world)))
     assert torch.equal(before.count, after.count)
