@@ -92,10 +92,10 @@ def contacts(
 
     Raises:
         ShapeError: another number of bodies.
-        InputError: poses that are not finite, or a shape that does not exist.
+        InputError: poses that are not finite; a shape, state or body that does not exist.
     """
     poses, ids = _posed("contacts", shapes, world_from_body, shape_ids, reach)
-    pairs = _near(shapes, poses, ids, reach, shapes.pairs) if candidates is None else candidates.int().clone()
+    pairs = _near(shapes, poses, ids, reach, shapes.pairs) if candidates is None else _checked(candidates, *ids.shape)
     kernels = native.load()
     rows, most = len(pairs), kernels.MOST_CONTACTS
     count, distance = torch.empty(rows, dtype=torch.int32), torch.empty(rows, most)
@@ -103,6 +103,15 @@ def contacts(
     found = (count, distance, normal, point, arm_a, arm_b)
     kept = kernels.sample_contacts(shapes.packed, poses, ids, pairs, reach, *found)
     return Contacts(pairs[:kept].long(), *(each[:kept] for each in found))
+
+
+def _checked(candidates: Tensor, states: int, bodies: int) -> Tensor:
+    """A copy, [C, 3] int32."""
+    check_shape("contacts", "candidates", candidates, ("C", 3))
+    end = torch.tensor([states, bodies, bodies])
+    if not bool(((candidates >= 0) & (candidates < end)).all()):
+        raise InputError(f"contacts: candidates name what is not among {states} states of {bodies} bodies.")
+    return candidates.to(torch.int32, copy=True)
 
 
 def _near(shapes: Shapes, poses: Tensor, ids: Tensor, reach: float, pairs: Tensor) -> Tensor:

@@ -183,6 +183,9 @@ def test_hostile_poses_are_named(world, shapes):
         contacts(shapes, bad)
     with pytest.raises(InputError, match="reach is -1"):
         near_pairs(shapes, rest(world), reach=-1)
+    for row in ([1, 0, 1], [0, 0, 4], [0, -1, 1]):
+        with pytest.raises(InputError, match="not among 1 states of 4 bodies"):
+            contacts(shapes, rest(world), candidates=torch.tensor([row]))
 
 
 def test_distance_to_capsules():
