@@ -17,7 +17,7 @@ from splatworld.core.checks import FormatError, InputError
 from tests.capture.recordings import COUNT, WRITERS, cameras, matrix, write_image
 from tests.capture.room import HALF, SIZE, depth
 
-CONFIG = CaptureConfig(refine_poses=False, max_features=1000, held_out_every=4, threads=1)
+CONFIG = CaptureConfig(refine_poses=False, max_features=500, held_out_every=4, threads=1)
 
 
 @pytest.mark.parametrize("layout", list(WRITERS))

@@ -95,7 +95,7 @@ def test_same_seed_same_bytes(from_video: PosedClip, walk_video: Path) -> None:
 
 def test_nothing_is_left_behind(tmp_path: Path, walk_video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    load_capture(walk_video, replace(QUICK, min_keyframes=8))
+    load_capture(walk_video, replace(QUICK, min_keyframes=8, max_side=160))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -60,13 +60,14 @@ def test_undistorted_image_matches_the_ideal_camera() -> None:
 
 def test_undistort_shrinks_with_its_camera() -> None:
     bent = replace(walk(3)[1], distortion=torch.tensor([-0.2, 0.03, 0.0, 0.0], dtype=torch.float64))
-    result = undistort(posed_clip([bent], smooth_image(bent)[None]), (160, 120))
+    image = smooth_image(bent)[None]
+    result = undistort(posed_clip([bent], image), (160, 120))
     assert result.clip.images.shape == (1, 120, 160, 3)
     assert result.cameras[0].size == (160, 120)
     torch.testing.assert_close(result.cameras[0].focal, torch.full((2,), FOCAL / 2, dtype=torch.float64))
     # Pincushion the other way leaves pixels that no source pixel shows.
     spread = replace(bent, distortion=torch.tensor([0.2, 0.0, 0.0, 0.0], dtype=torch.float64))
-    masks = undistort(posed_clip([spread], smooth_image(bent)[None])).clip.masks
+    masks = undistort(posed_clip([spread], image)).clip.masks
     assert masks is not None
     assert not masks[0, 0, 0]
     assert masks[0, 120, 160]

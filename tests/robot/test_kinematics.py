@@ -93,9 +93,9 @@ def test_a_drawer_that_rests_half_open():
 
 def test_inverse_kinematics_reaches_what_can_be_reached(arm):
     tool, joints = arm.robot.tool, driven_joints(arm)[:6]
-    goal = forward_kinematics(arm, random_joints(arm, 20)).world_from_body[:, tool]
-    start = expand(rest_state(arm), (20,), rest_state(arm).joints.expand(20, -1))
-    found = inverse_kinematics(arm, start, tool, goal, joints, iterations=200)
+    goal = forward_kinematics(arm, random_joints(arm, 12)).world_from_body[:, tool]
+    start = expand(rest_state(arm), (12,), rest_state(arm).joints.expand(12, -1))
+    found = inverse_kinematics(arm, start, tool, goal, joints, iterations=100)
     errors = pose_error(goal, found.world_from_body[:, tool]).norm(dim=-1)
     assert float((errors < 1e-4).double().mean()) >= 0.6  # others stop at limits
     limits = torch.tensor([arm.bodies[i].joint.limits for i in joints]).double()
