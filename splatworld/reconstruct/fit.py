@@ -17,7 +17,6 @@ from splatworld.core.clip import PosedClip
 from splatworld.core.world import World
 from splatworld.reconstruct import densify
 from splatworld.reconstruct.advice import warn
-from splatworld.reconstruct.checkpoint import Checkpoint, State
 from splatworld.reconstruct.config import FitConfig, Progress
 from splatworld.reconstruct.coverage import measure_coverage
 from splatworld.reconstruct.depth import depth_gradients, depth_unit
@@ -30,6 +29,7 @@ from splatworld.reconstruct.score import score
 from splatworld.reconstruct.seed import seed_splats
 from splatworld.reconstruct.views import View
 from splatworld.render.ops import RasterPass
+from splatworld.unfinished import Checkpoint, State
 
 
 def fit(

@@ -21,7 +21,7 @@ from splatworld.core.checks import InputError
 from splatworld.core.clip import Clip, PosedClip
 from splatworld.core.world import Scale
 from splatworld.files import fsync, lock_folder, plain_errors
-from splatworld.reconstruct.checkpoint import Checkpoint, read_tensors, write_tensors
+from splatworld.unfinished import Checkpoint, read_tensors, write_tensors
 
 LARGE = ("images", "masks", "depths")
 """Fields of a clip that lie in files of their own and are read as they are needed."""

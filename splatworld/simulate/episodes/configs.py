@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from splatworld.core.checks import FormatError, InputError
+from splatworld.core.options import changed
 from splatworld.simulate.episodes import shapes, tools
 from splatworld.simulate.episodes.families import FAMILIES, MAX_BODIES, FamilyConfig
 
@@ -31,32 +31,9 @@ def family_config(scene: str | Path) -> FamilyConfig:
         raise FormatError(f"{file}: not YAML or JSON ({' '.join(str(error).split())}).") from error
     if not isinstance(given, dict) or given.get("family") not in FAMILIES:
         raise InputError(f"{file}: expected 'family:' with one of {', '.join(FAMILIES)}, then what differs from it.")
-    config = _changed(file, FAMILIES[given["family"]], given)
+    config = changed(file, FAMILIES[given["family"]], given)
     _check(file, config)
     return config
-
-
-def _changed(file: Path, config: Any, given: dict[str, Any]) -> Any:
-    known = {field.name for field in fields(config)}
-    changes: dict[str, Any] = {}
-    for name, value in given.items():
-        if name not in known:
-            raise InputError(f"{file}: no option {name!r}, expected some of {', '.join(sorted(known))}.")
-        now = getattr(config, name)
-        if is_dataclass(now) and isinstance(value, dict):
-            changes[name] = _changed(file, now, value)
-        elif isinstance(now, tuple) and isinstance(value, list) and value and all(_fits(v, now[0]) for v in value):
-            changes[name] = tuple(type(now[0])(v) for v in value)
-        elif not isinstance(now, tuple) and _fits(value, now):
-            changes[name] = type(now)(value)
-        else:
-            raise InputError(f"{file}: {name} is {value!r}, expected the like of {now!r}.")
-    return replace(config, **changes)
-
-
-def _fits(value: Any, like: Any) -> bool:
-    """Whether a value from a file can stand for one like `like`: numbers may be whole where others are expected."""
-    return not isinstance(value, bool) and isinstance(value, int | float if isinstance(like, float) else type(like))
 
 
 def _check(file: Path, config: FamilyConfig) -> None:

@@ -23,19 +23,19 @@ SHARE = 0.02
 """Saving may take this share of the time, at most."""
 
 State = dict[str, dict[str, Tensor]]
-"""Part of a fit (parameters, exposures, ...) -> name -> tensor."""
+"""Part of the work (parameters, exposures, ...) -> name -> tensor."""
 
 
 class Checkpoint:
-    """The state of one fit, saved from time to time."""
+    """The state of one fit or training, saved from time to time."""
 
     def __init__(self, path: Path, key: str, *, every: float = 30.0, say: Callable[[str], object] = print) -> None:
         """
         Args:
             path: the file.
-            key: what the fit is of and with which options; a file with another key is not resumed.
+            key: what the work is on and with which options; a file with another key is not resumed.
             every: s between saves; stretched where saving is slow.
-            say: told in one sentence when the state cannot be saved; the fit goes on.
+            say: told in one sentence when the state cannot be saved; the work goes on.
         """
         self._path, self._key, self._every, self._say = path, key, every, say
         self._last, self._took = time.monotonic(), 0.0
@@ -45,9 +45,9 @@ class Checkpoint:
         found = read_tensors(self._path, self._key)
         if found is None:
             if self._path.exists():
-                self._say(f"{self._path} is damaged or of a fit with other options: the fit starts anew")
+                self._say(f"{self._path} is damaged or was made with other options: the work starts anew")
             return None
-        self._say(f"the fit goes on from {self._path}")
+        self._say(f"the work goes on from {self._path}")
         state: State = {}
         for name, value in found[0].items():
             part, _, rest = name.partition("/")
@@ -65,7 +65,7 @@ class Checkpoint:
         try:
             write_tensors(self._path, tensors, key=self._key)
         except InputError as error:
-            self._say(f"{error} The fit goes on; it could not be resumed.")
+            self._say(f"{error} The work goes on; it could not be resumed.")
         self._last = time.monotonic()
         self._took = self._last - begin
 
