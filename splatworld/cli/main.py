@@ -29,6 +29,7 @@ VERBS = {
     "render": ("render", "a world -> pictures, depth, body ids"),
     "view": ("view", "worlds in the browser"),
     "simulate": ("simulate", "a family of scenes -> episodes with exact truth"),
+    "train-dynamics": ("train_dynamics", "episodes -> the network that moves bodies"),
     "eval": ("eval", "measure what the project claims"),
     "demo": ("demo", "the whole line on the sample video"),
 }

@@ -43,6 +43,19 @@ class Moving:
 
 
 @dataclass(frozen=True)
+class Variation:
+    """How training predicts.
+
+    Attributes:
+        mirror: [S] bool, by way of the mirror image.
+        member: [S] int64, which member moves the bodies; else it is the mean of all.
+    """
+
+    mirror: Tensor
+    member: Tensor
+
+
+@dataclass(frozen=True)
 class Step:
     """The outcome of one action.
 
@@ -57,7 +70,9 @@ class Step:
     failed: Tensor
 
 
-def act(model: DynamicsModel, scene: Scene, before: Moving, ends: Tensor) -> Step:
+def act(
+    model: DynamicsModel, scene: Scene, before: Moving, ends: Tensor, *, variation: Variation | None = None
+) -> Step:
     """One action of 0.1 s.
 
     Args:
@@ -65,6 +80,7 @@ def act(model: DynamicsModel, scene: Scene, before: Moving, ends: Tensor) -> Ste
         scene: of S states.
         before: their bodies.
         ends: [S, B, 7] where tools are commanded to; rows of other bodies are not read.
+        variation: see there.
     """
     with torch.no_grad():
         ends = torch.where(scene.tool[..., None], ends, before.poses.detach())
@@ -75,13 +91,15 @@ def act(model: DynamicsModel, scene: Scene, before: Moving, ends: Tensor) -> Ste
     now, failed = before, torch.zeros(len(done), dtype=torch.bool)
     squeezed = torch.zeros_like(done)
     if bool(coarse.any()):
-        now, failed, rows = advance(model, scene, now, ends, coarse, ACTION_SECONDS)
+        now, failed, rows = advance(model, scene, now, ends, coarse, ACTION_SECONDS, variation=variation)
         squeezed = _squeezed(scene, rows, before.poses, ends)
     if bool(islands.fine.any()):
         now = replace(now, poses=_with_tools(scene, now.poses, before.poses))
         for k in range(SUBSTEPS):
             to = ends if k == SUBSTEPS - 1 else between(before.poses, ends, (k + 1) / SUBSTEPS)
-            now, bad, rows = advance(model, scene, now, to, islands.fine, ACTION_SECONDS / SUBSTEPS)
+            now, bad, rows = advance(
+                model, scene, now, to, islands.fine, ACTION_SECONDS / SUBSTEPS, variation=variation
+            )
             failed = failed | bad
         squeezed = torch.maximum(squeezed, _squeezed(scene, rows, before.poses, ends))
     touched = islands.awake | (scene.free & (now.poses != before.poses).any(-1))
@@ -103,7 +121,7 @@ def advance(
     wanted: Tensor,
     seconds: float,
     *,
-    mirror: Tensor | None = None,
+    variation: Variation | None = None,
 ) -> tuple[Moving, Tensor, Rows]:
     """One step of some bodies.
 
@@ -114,13 +132,13 @@ def advance(
         ends: [S, B, 7] where tools end.
         wanted: [S, B] bool, bodies to predict; others stay unless they are run into.
         seconds: how long the step is.
-        mirror: [S] bool, predict by way of the mirror image.
+        variation: see there.
 
     Returns:
         The bodies afterwards, [S] bool where a prediction was not finite (there nothing moved), and contacts that still
         overlap.
     """
-    prediction = predict_motion(model, scene, before, ends, wanted, seconds, mirror=mirror)
+    prediction = predict_motion(model, scene, before, ends, wanted, seconds, variation=variation)
     at, motion, twist, variance = prediction.at, prediction.motion, prediction.twist, prediction.variance
     finite = torch.isfinite(motion).all(-1) & torch.isfinite(twist).all(-1) & torch.isfinite(variance).all(-1)
     failed = torch.zeros(len(ends), dtype=torch.bool)
@@ -168,7 +186,7 @@ def predict_motion(
     wanted: Tensor,
     seconds: float,
     *,
-    mirror: Tensor | None = None,
+    variation: Variation | None = None,
 ) -> Predicted:
     """What the network says of some bodies; arguments as of `advance`."""
     rows = find_rows(scene, before.poses, ends, (Kind.STATIC, Kind.TOOL, Kind.FREE), wanted)
@@ -177,17 +195,17 @@ def predict_motion(
     at = (touch.state, touch.body)
     tools = torch.where(scene.tool[..., None], travelled(before.poses.detach(), ends).float(), 0.0)
     coasting = frame.twists_to_world(around.heading, around.coasting)
-    flip = None if mirror is None else mirror[touch.state]
+    flip = None if variation is None else variation.mirror[touch.state]
     said = model(around, tools.index_put(at, coasting), mirror=flip)
     neighbours = (touch.kind == Kind.FREE) & (touch.weight > 0)
     for _ in range(model.config.rounds - 1):
         if not bool(neighbours.any()):
             break
-        meant = frame.twists_to_world(around.heading, said.displacement.mean(0))
+        meant = frame.twists_to_world(around.heading, _chosen(said.displacement, touch.state, variation))
         said = model(around, tools.index_put(at, meant), mirror=flip)
     both = torch.cat([said.displacement, said.twist], dim=-1)
     world = frame.to_world(around.heading[:, None], both.unflatten(-1, (4, 3))).flatten(-2)
-    mean = world.mean(0)
+    mean = _chosen(world, touch.state, variation)
     local = said.log_variance[..., :6].exp().mean(0) + both[..., :6].var(0, unbiased=False)
     return Predicted(at, mean[:, :6], mean[:, 6:], _turn_variance(around.heading, local), world, said.log_variance,
                      around.heading)  # fmt: skip
@@ -238,6 +256,13 @@ def _squeezed(scene: Scene, rows: Rows, poses: Tensor, ends: Tensor) -> Tensor:
     over = (-found.distance - SLOP).clamp(min=0)
     share = torch.where((tool_a | tool_b)[:, None] & (deeper > 1e-6), over / deeper.clamp(min=1e-6), 0.0).clamp(0, 1)
     return torch.zeros(len(poses)).scatter_reduce(0, state, share.amax(-1), "amax")
+
+
+def _chosen(values: Tensor, state: Tensor, variation: Variation | None) -> Tensor:
+    """Of values [M, N, ...] the mean over members, or those of the member that moves each body's state [N]."""
+    if variation is None:
+        return values.mean(0)
+    return values[variation.member[state], torch.arange(len(state))]
 
 
 def _with_tools(scene: Scene, poses: Tensor, ends: Tensor) -> Tensor:

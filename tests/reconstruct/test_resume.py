@@ -17,10 +17,10 @@ from splatworld.cli import main as command
 from splatworld.core.checks import InputError
 from splatworld.evaluate.robustness import fingerprint
 from splatworld.files import lock_folder
-from splatworld.unfinished import Checkpoint, read_tensors, write_tensors
 from splatworld.reconstruct.config import FitConfig
 from splatworld.reconstruct.fit import fit
 from splatworld.reconstruct.work import WorkFolder, key_of, load_posed, save_posed
+from splatworld.unfinished import Checkpoint, read_tensors, write_tensors
 from tests.reconstruct.clips import filmed
 
 QUICK = FitConfig(iterations=90, splats=900, relocate_every=20, sh_degree=1)

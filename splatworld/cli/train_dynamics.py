@@ -1,0 +1,43 @@
+"""`splatworld train-dynamics CONFIG -o CHECKPOINT`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from splatworld.cli.terminal import Common, Terminal, table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Common):
+    """Train the network that moves bodies, on episodes of `splatworld simulate`.
+
+    Run again with the same options, it goes on where it was stopped.
+    """
+
+    config: Annotated[Positional[Path], arg(metavar="CONFIG")]
+    """YAML file with what differs from the defaults, such as configs/dynamics/small.yaml."""
+    output: Annotated[Path, arg(aliases=["-o"], metavar="CHECKPOINT")]
+    """File to write; the loss curves go beside it."""
+
+
+def run(options: Options, terminal: Terminal) -> None:
+    from splatworld.dynamics.curves import save_curves
+    from splatworld.dynamics.training import summary, train, training_config
+    from splatworld.evaluate.report import commit_hash
+    from splatworld.files import check_writable
+
+    config = training_config(options.config)
+    check_writable(options.output.resolve())
+    begin = time.monotonic()
+    training = train(config, options.output, commit=commit_hash(), progress=terminal.progress, say=terminal.say)
+    picture = save_curves(training.losses, options.output)
+    found = summary(training)
+    data = {"checkpoint": str(options.output), "steps": training.step, "metrics": found}
+    data |= {"seconds": round(time.monotonic() - begin, 2), "curves": str(picture)}
+    shown = {"checkpoint": options.output, "steps": training.step, "curves": picture}
+    terminal.result(data, table(shown | {f"loss, {name}": f"{value:.4g}" for name, value in found.items()}))

@@ -1,0 +1,129 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip("mujoco", reason="episodes to train on need the extra 'sim': pip install splatworld[sim]")
+
+from splatworld.cli.main import BAD_INPUT, DONE, main
+from splatworld.core.checks import InputError
+from splatworld.dynamics.checkpoint import load_model, read_notes
+from splatworld.dynamics.library import BODIES, NOTHING, draw, load_library
+from splatworld.dynamics.model import ModelConfig
+from splatworld.dynamics.scene import Kind
+from splatworld.dynamics.training import Training, TrainingConfig, train, training_config
+from splatworld.simulate.episodes.configs import family_config
+from splatworld.simulate.episodes.generate import generate
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "dynamics"
+TINY = ModelConfig(contact=(16, 16), trunk=(32, 32))
+
+
+@pytest.fixture(scope="module")
+def episodes(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("episodes") / "push"
+    config = replace(family_config("push"), shapes=("box",), bodies=(1, 2), seconds=1.5)
+    generate(config, folder, split="train", count=6, seed=3, workers=1, commit=None)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def library(episodes):
+    return load_library([episodes, episodes])
+
+
+@pytest.fixture
+def config(episodes) -> TrainingConfig:
+    return TrainingConfig(
+        episodes=(str(episodes),), single=12, rollout=2, spread=3, batch=16, rollout_batch=4, horizon=3, warmup=2,
+        check_every=6, model=TINY,
+    )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_batches_mix_scenes(library):
+    batch = draw(library, 24, 2, torch.Generator().manual_seed(0))
+    assert batch.poses.shape == (24, 11, BODIES, 7)
+    free = batch.scene.free
+    assert bool((batch.scene.shape_ids[free] > NOTHING).all())
+    assert bool((batch.scene.kinds[:, -1] == Kind.TOOL).all())
+    assert len(batch.scene.shape_ids[free].unique()) > 3
+    again = draw(library, 24, 2, torch.Generator().manual_seed(0))
+    assert torch.equal(again.poses, batch.poses)
+    with pytest.raises(InputError, match="lasts 99 actions"):
+        draw(library, 1, 99, torch.Generator())
+
+
+def test_a_short_training_lowers_the_loss(library, config):
+    training = Training(replace(config, single=60, batch=32, rate=5e-3), library, library)
+    first = training.check()
+    for _ in range(60):
+        training.train_step()
+    assert training.check() < 0.8 * first
+
+
+def test_spread_is_learned_while_means_stand_still(library, config):
+    training = Training(replace(config, single=0, rollout=0, spread=15, rate=0.01), library)
+    before = {name: value.detach().clone() for name, value in training.model.named_parameters()}
+    for _ in range(15):
+        training.train_step()
+    for name, value in training.model.named_parameters():
+        assert torch.equal(value, before[name]) != name.startswith("spread"), name
+    losses = [row["loss"] for row in training.losses]
+    assert sum(losses[-3:]) < sum(losses[:3])
+
+
+def test_a_training_goes_on_where_it_stopped(library, config, tmp_path):
+    whole, half = Training(config, library), Training(config, library)
+    for _ in range(config.steps):
+        whole.train_step()
+    for _ in range(7):
+        half.train_step()
+    other = Training(config, library)
+    other.restore({part: {k: v.clone() for k, v in values.items()} for part, values in half.state().items()})
+    for _ in range(config.steps - 7):
+        other.train_step()
+    assert other.losses == whole.losses
+    for name, value in whole.averaged.items():
+        assert torch.equal(other.averaged[name], value), name
+
+
+def test_the_command_writes_a_checkpoint_that_says_how_it_was_made(episodes, tmp_path, capsys):
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        f"episodes: [{episodes}]\nvalidation: [{episodes}]\nsingle: 3\nrollout: 1\nspread: 1\nbatch: 8\n"
+        "rollout_batch: 2\nhorizon: 2\nmodel: {contact: [16, 16], trunk: [32]}\n"
+    )
+    target = tmp_path / "model.safetensors"
+    assert main(["train-dynamics", str(file), "-o", str(target), "--quiet"]) == DONE
+    notes = read_notes(target)
+    assert notes["training"]["seed"] == 0
+    assert set(notes["metrics"]) == {"single", "rollout", "spread", "validation"}
+    assert load_model(target).config.trunk == (32,)
+    names = sorted(path.name for path in tmp_path.iterdir() if path != file)
+    assert names == ["model.safetensors", "model.safetensors.json", "model.safetensors.png"]
+    file.write_text("batches: 3\n")
+    assert main(["train-dynamics", str(file), "-o", str(target)]) == BAD_INPUT
+    assert "no option 'batches'" in capsys.readouterr().err
+    assert target.is_file()
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_config_is_read(path):
+    assert training_config(path).episodes
+
+
+def test_bad_options_are_named(tmp_path, config):
+    with pytest.raises(InputError, match="no such file"):
+        training_config(tmp_path / "none.yaml")
+    with pytest.raises(InputError, match="batch is 0"):
+        replace(config, batch=0)
+    with pytest.raises(InputError, match="no episodes"):
+        train(replace(config, episodes=(str(tmp_path),)), tmp_path / "model")
