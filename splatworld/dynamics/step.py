@@ -221,17 +221,18 @@ def free_way(scene: Scene, poses: Tensor, ends: Tensor) -> Tensor:
     rows = (scene.tool & (ends != poses).any(-1)).any(-1).nonzero().squeeze(-1)
     if not len(rows):
         return done
-    part = Scene(scene.solids, scene.shape_ids[rows], scene.kinds[rows], scene.mass[rows], scene.pairs, scene.gravity)
-    depth = []
-    for k in range(CUTS + 1):
-        there = between(poses[rows], ends[rows], k / CUTS).detach().double()
-        near = near_pairs(part.solids.shapes, there, shape_ids=part.shape_ids, pairs=part.pairs, reach=SLOP)
-        one, other = part.kinds[near[:, 0], near[:, 1]], part.kinds[near[:, 0], near[:, 2]]
-        blocked = (one + other) == Kind.STATIC + Kind.TOOL
-        found = contacts(part.solids.shapes, there, shape_ids=part.shape_ids, candidates=near[blocked], reach=SLOP)
-        deepest = torch.zeros(len(rows)).scatter_reduce(0, found.pairs[:, 0], -found.distance.amin(-1), "amax")
-        depth.append(deepest)
-    depths = torch.stack(depth, dim=-1)
+    shapes, kinds = scene.solids.shapes, scene.kinds[rows]
+    share = torch.linspace(0, 1, CUTS + 1)[:, None, None]
+    there = between(poses[rows].detach().double(), ends[rows].detach().double(), share).flatten(0, 1)
+    ids = scene.shape_ids[rows].repeat(CUTS + 1, 1)
+    a, b = scene.pairs.long().unbind(-1)
+    concerns = (kinds[:, a] + kinds[:, b] == Kind.STATIC + Kind.TOOL).any(0)
+    near = near_pairs(shapes, there, shape_ids=ids, pairs=scene.pairs[concerns], reach=SLOP)
+    state = near[:, 0] % len(rows)
+    near = near[kinds[state, near[:, 1]] + kinds[state, near[:, 2]] == Kind.STATIC + Kind.TOOL]
+    found = contacts(shapes, there, shape_ids=ids, candidates=near, reach=SLOP)
+    deepest = torch.zeros(len(there)).scatter_reduce(0, found.pairs[:, 0], -found.distance.amin(-1), "amax")
+    depths = deepest.reshape(CUTS + 1, len(rows)).T
     allowed = torch.maximum(depths[:, :1], torch.tensor(SLOP))
     deep = depths > allowed + 1e-6
     first = torch.where(deep.any(-1), deep.float().argmax(-1), CUTS + 1)
