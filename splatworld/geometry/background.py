@@ -98,7 +98,7 @@ def seen(world: World, points: Tensor, *, tolerance: float) -> Tensor:
         share = VIEW_SIDE / max(camera.size)
         camera = resize(camera, (max(1, round(camera.width * share)), max(1, round(camera.height * share))))
         shown = render(world, None, camera)
-        pixels, depth = project(camera, points)
+        pixels, depth = project(camera, points.to(camera.world_from_camera))
         column, row = torch.floor(pixels).nan_to_num(-1).clamp(-1, 1e6).long().unbind(-1)
         inside = (depth > 0) & (column >= 0) & (row >= 0) & (column < camera.width) & (row < camera.height)
         column, row = column.clamp(0, camera.width - 1), row.clamp(0, camera.height - 1)
