@@ -120,10 +120,11 @@ def build(
             world = fit(posed, fit_config, progress=terminal.progress, stop=stop, checkpoint=checkpoint)
             if settings.known_length is not None:
                 world, posed = _with_length(world, posed, settings.known_length, terminal)
-            store.save_world(world, output, overwrite=overwrite, capture=lambda folder: keep_capture(posed, folder))
-            if not (stop() or settings.no_bodies):
-                world = build_bodies(world, progress=terminal.progress)
-                store.save_world(world, output, overwrite=True)
+            try:
+                if not (stop() or settings.no_bodies):
+                    world = build_bodies(world, progress=terminal.progress)
+            finally:  # what goes wrong with bodies must not cost the world
+                store.save_world(world, output, overwrite=overwrite, capture=lambda folder: keep_capture(posed, folder))
             if not stop():
                 work.remove()
             return world, posed, stop()

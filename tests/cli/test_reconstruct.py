@@ -13,6 +13,7 @@ import splatworld.capture.load
 import splatworld.capture.undistort
 import splatworld.reconstruct.fit
 from splatworld import store
+from splatworld.bodies.build import build_bodies
 from splatworld.capture.metric import to_metres
 from splatworld.cli import main as command
 from splatworld.core import pose
@@ -84,7 +85,7 @@ def test_writes_a_world_with_its_capture(tmp_path, capsys):
     assert "Fine." in err
     assert "fit: 10 in" in err
     assert "nothing in view tells the scale" in err
-    assert_equal(store.load_world(tmp_path / "w"), make_fitted(to_metres(make_posed())))
+    assert_equal(store.load_world(tmp_path / "w"), build_bodies(make_fitted(to_metres(make_posed()))))
     picture = cv2.imread(str(tmp_path / "w" / "capture" / "thumbnails" / "frame_000004.jpg"))
     assert picture.shape == (192, 256, 3)
     assert (tmp_path / "w" / "capture" / "sparse" / "0" / "cameras.bin").is_file()
