@@ -168,11 +168,12 @@ def _clusters(splats: Splats, weights: Tensor, config: SegmentConfig, unit: floa
     filled[tuple(cells.T.numpy())] = True
     numbers, count = ndimage.label(filled, np.ones((3, 3, 3)))
     each = torch.from_numpy(numbers[tuple(cells.T.numpy())]).long()
-    # A splat goes to the cluster that holds most of its samples.
+    # A splat goes to the cluster that holds most of its samples. Of values for one index numpy keeps the last; torch
+    # keeps any.
     pairs, times = torch.stack([above.owners, each]).unique(dim=1, return_counts=True)
     order = times.argsort(stable=True)
     labels = none.clone()
-    labels[pairs[0, order]] = pairs[1, order]
+    labels.numpy()[pairs[0, order].numpy()] = pairs[1, order].numpy()
     kept: list[tuple[float, Tensor]] = []
     for number in torch.bincount(labels, weights=weights, minlength=count + 1).argsort(descending=True).tolist():
         own = labels == number
