@@ -103,7 +103,8 @@ def find_rows(scene: Scene, poses: Tensor, ends: Tensor, between_kinds: tuple[Ki
     parts = [near_pairs(scene.solids.shapes, now, shape_ids=ids, pairs=scene.pairs)]
     stack, all_ids = now, ids
     if Kind.TOOL in between_kinds and bool(scene.tool.any()):
-        last = ends.detach().double()
+        # Only tools are known to end there: where a body ends is what is to be predicted.
+        last = torch.where(scene.tool[..., None], ends.detach().double(), now)
         stack = torch.cat([now, swept(now, last), last])
         all_ids = ids.repeat(PHASES, 1)
         moving = (scene.tool & (last != now).any(-1)).any(-1)
