@@ -5,8 +5,13 @@ The names below load on first use, so that `import splatworld` costs nothing.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+# After each of their tasks torch's threads spin for milliseconds, on the cores that the kernels' threads want: a third
+# of the time of a backward pass was lost to that. OpenMP reads this when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from splatworld.capture.load import load_capture

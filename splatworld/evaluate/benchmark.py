@@ -89,7 +89,7 @@ def lines(*, rounds: int, quick: bool, say: Callable[[str], None]) -> list[Line]
 def _equality(room: Room, view: View) -> list[Line]:
     """The baseline draws and differentiates the same; a gate that falls the other way moves a pixel by up to 1/255."""
     view.run(threads=1, instead=native.load_benchmark())
-    image, gradients = view.image, view.gradients
+    image, gradients = view.image, {name: gradient.clone() for name, gradient in view.gradients.items()}
     view.run(threads=THREADS)
     other = ((view.image - image).abs().amax(dim=-1) > 1e-4).double().mean()
     distance = max(float((view.gradients[name] - g).norm() / g.norm()) for name, g in gradients.items())

@@ -67,7 +67,7 @@ class Cost:
         stages: ms by the names in `stages.STAGES`.
         pairs: (tile, splat) pairs.
         peak_memory: MB, of the whole process while it draws and goes back.
-        scene_memory: MB of it that were there before: interpreter, libraries, splats.
+        scene_memory: MB of it that were there before: interpreter, libraries, splats, room for gradients.
     """
 
     forward: float

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from splatworld import native
 from splatworld.evaluate.scenes import Scene
@@ -93,7 +92,8 @@ class View:
 
     Attributes:
         image: [H, W, 3] of the latest pass.
-        gradients: of the latest backward pass, by the names in `RasterPass.PARAMETERS`, and `frames`.
+        gradients: of the latest backward pass, by the names in `RasterPass.PARAMETERS`, and `frames`; the next one
+            overwrites them.
         pairs: (tile, splat) pairs of the latest pass.
     """
 
@@ -104,11 +104,13 @@ class View:
         camera = scene.camera
         self._inputs = (scene.splats.body_ids, scene.frames, ops.camera_rows(camera), camera.size, background)
         self._options: dict[str, Any] = {"skin": scene.skin, "antialias": scene.antialias, "color_only": color_only}
-        self._frame_gradients = frame_gradients
         generator = torch.Generator().manual_seed(0)
         self._wanted = torch.randn(camera.height, camera.width, 3, generator=generator)
         self.image = torch.empty(0)
-        self.gradients: dict[str, Tensor] = {}
+        # Made once, as in a fit; memory that is new in every pass would be part of its time.
+        self.gradients = {name: torch.zeros_like(value) for name, value in self._parameters.items()}
+        if frame_gradients:
+            self.gradients["frames"] = torch.zeros_like(scene.frames, dtype=torch.float64)
         self.pairs = 0
 
     @torch.no_grad()
@@ -128,9 +130,8 @@ class View:
             times.forward = time.perf_counter() - start
             if backward:
                 start = time.perf_counter()
-                self.gradients = {name: torch.zeros_like(value) for name, value in self._parameters.items()}
-                if self._frame_gradients:
-                    self.gradients["frames"] = torch.zeros_like(self._inputs[1], dtype=torch.float64)
+                for gradient in self.gradients.values():
+                    gradient.zero_()
                 one.backward(self.gradients, self._wanted)
                 times.backward = time.perf_counter() - start
         self.image, self.pairs = one.image, one.pairs

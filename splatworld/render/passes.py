@@ -11,6 +11,7 @@ from torch import Tensor
 from splatworld import native
 from splatworld.core.checks import InputError
 from splatworld.core.world import Skin
+from splatworld.render.scratch import scratch
 
 PICTURES = ("image", "transmittance", "depth_sum", "median_depth", "body_ids")
 """What a pass draws, by the attributes of `RasterPass`."""
@@ -49,7 +50,7 @@ def list_pairs(records: Tensor, counts: Tensor, size: tuple[int, int]) -> PairLi
     """
     kernels, count = native.load(), len(counts)
     order = torch.empty(count, dtype=torch.int32)
-    seen = kernels.sort_by_depth(records, counts, order, torch.empty(4 * count, dtype=torch.int32))
+    seen = kernels.sort_by_depth(records, counts, order, scratch("sort", 4 * count, dtype=torch.int32))
     first_pair = torch.empty(count, dtype=torch.int64)
     pairs = kernels.number_pairs(counts, first_pair)
     if pairs >= 2**31:
@@ -62,7 +63,7 @@ def list_pairs(records: Tensor, counts: Tensor, size: tuple[int, int]) -> PairLi
     parts = kernels.get_threads()
     kernels.list_tiles(
         seen, pairs, order, counts, first_pair, records, *size, parts,
-        torch.empty(3 * pairs + parts * tiles, dtype=torch.int32), pair_splat, pair_slot, tile_start,
+        scratch("lists", 3 * pairs + parts * tiles, dtype=torch.int32), pair_splat, pair_slot, tile_start,
     )  # fmt: skip
     return PairLists(first_pair, pair_splat, pair_slot, tile_start)
 
@@ -159,7 +160,7 @@ class RasterPass:
             depth_sum: [H, W] gradient of the depth sum; None: zero.
         """
         kernels, lists = self._kernels, self.lists
-        pair_gradients = torch.empty(self.pairs, kernels.PAIR_FLOATS)
+        pair_gradients = scratch("pair gradients", self.pairs, kernels.PAIR_FLOATS)
         kernels.rasterize_backward(
             self._width, self._height, self.records, lists.pair_splat, lists.pair_slot, lists.tile_start,
             self.image, self.transmittance, self.depth_sum,
