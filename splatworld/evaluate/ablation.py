@@ -20,7 +20,7 @@ Progress = Callable[..., Any]
 Clean = Callable[[World, PosedClip, bool], World]
 """Scores a world, fitted with or without anti-aliasing, against clean pictures instead of the held-out frames."""
 
-BRIEF = FitConfig(iterations=1200, splats=25_000)
+BRIEF = FitConfig.preset("fast", iterations=1200, splats=25_000, sh_degree=2)
 CHANGES: dict[str, dict[str, Any]] = {
     "as it is": {},
     "fixed count of splats": {"seed_share": 1.0, "relocate_until": 0.0, "noise": 0.0},

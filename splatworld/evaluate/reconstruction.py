@@ -62,10 +62,10 @@ def run(*, quick: bool = False, long: bool = False, progress: Progress | None = 
     }
     if long:
         parts |= {
-            "demo": lambda: [_fresh_demo(say)],
             "ablations": lambda: _ablations(say, data),
             "kills": lambda: [killed_line(_small_sample(say), say)],
             "long video": lambda: [long_video_line(SAMPLE / "video.mp4", say)],
+            "demo": lambda: [_fresh_demo(say)],
         }
     return Report("reconstruction", measure_parts("reconstruction-long" if long else "reconstruction", parts, say))
 
