@@ -36,3 +36,18 @@ inline View pixels(int width, int height) {
 }
 
 }  // namespace
+
+// The order in which splatworld/geometry/shapes.py passes them.
+struct PackedShapes {
+  Array<float> boxes, grid_values;
+  Array<int64_t> grid_start;
+  Array<int32_t> grid_size;
+  Array<float> grid_origin, grid_spacing, points, cluster_spheres;
+  Array<int32_t> cluster_start;
+
+  ShapeArrays view() const {
+    return {static_cast<int>(boxes.shape(0)), boxes.data(),       grid_values.data(), grid_start.data(),
+            grid_size.data(),                 grid_origin.data(), grid_spacing.data(), points.data(),
+            cluster_spheres.data(),           cluster_start.data()};
+  }
+};

@@ -4,6 +4,7 @@
 #define SPLATWORLD_MODULE(level) SPLATWORLD_JOIN(_native_, level)
 
 void bind_geometry(nb::module_& m);
+void bind_dynamics(nb::module_& m);
 
 namespace {
 
@@ -197,4 +198,5 @@ NB_MODULE(SPLATWORLD_MODULE(SPLATWORLD_LEVEL), m) {
   });
 
   bind_geometry(m);
+  bind_dynamics(m);
 }

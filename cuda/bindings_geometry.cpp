@@ -12,21 +12,6 @@ Grid make_grid(const Array<float>& values, const Array<float>& origin, float spa
   return grid;
 }
 
-// The order in which splatworld/geometry/shapes.py passes them.
-struct PackedShapes {
-  Array<float> boxes, grid_values;
-  Array<int64_t> grid_start;
-  Array<int32_t> grid_size;
-  Array<float> grid_origin, grid_spacing, points, cluster_spheres;
-  Array<int32_t> cluster_start;
-
-  ShapeArrays view() const {
-    return {static_cast<int>(boxes.shape(0)), boxes.data(),       grid_values.data(), grid_start.data(),
-            grid_size.data(),                 grid_origin.data(), grid_spacing.data(), points.data(),
-            cluster_spheres.data(),           cluster_start.data()};
-  }
-};
-
 PosedArrays posed_bodies(const Array<double>& poses, const Array<int32_t>& shape_ids) {
   return {static_cast<int64_t>(poses.shape(0)), static_cast<int64_t>(poses.shape(1)), poses.data(), shape_ids.data()};
 }

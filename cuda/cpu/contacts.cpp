@@ -4,17 +4,11 @@
 #include <cstring>
 #include <limits>
 
+#include "cpu/contacts.h"
 #include "cpu/lanes.h"
 #include "cpu/threads.h"
-#include "kernels.h"
 
 namespace splatworld {
-namespace {
-
-struct Pose {
-  Mat3<double> turn;
-  Vec3<double> move;
-};
 
 Pose read_pose(const double* p) {
   const double inverse = 1.0 / std::sqrt(p[3] * p[3] + p[4] * p[4] + p[5] * p[5] + p[6] * p[6]);
@@ -24,6 +18,8 @@ Pose read_pose(const double* p) {
             {2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)}}},
           {p[0], p[1], p[2]}};
 }
+
+namespace {
 
 // a_from_b, rounded to steps of 2^-24: two bodies that move together keep the very same relative pose, and with it the
 // choice among points that are equally near.
@@ -206,12 +202,11 @@ int choose(Found& found, int* chosen) {
   return count;
 }
 
-void sample_pair(const ShapeArrays& shapes, const PosedArrays& posed, const int32_t* candidate, float reach,
-                 int64_t row, const ContactArrays& out) {
-  const int64_t first = static_cast<int64_t>(candidate[0]) * posed.bodies;
-  const int64_t body_a = first + candidate[1], body_b = first + candidate[2];
-  const int a = posed.shape_ids[body_a], b = posed.shape_ids[body_b];
-  const Pose world_from_a = read_pose(posed.poses + 7 * body_a), world_from_b = read_pose(posed.poses + 7 * body_b);
+}  // namespace
+
+void sample_pair(const ShapeArrays& shapes, const PosedPair& pair, float reach, int64_t row, const ContactArrays& out) {
+  const int a = pair.a, b = pair.b;
+  const Pose &world_from_a = *pair.world_from_a, &world_from_b = *pair.world_from_b;
   Found found;
   FloatV lanes;
   for (int lane = 0; lane < LANES; ++lane) lanes[lane] = EARLIER * static_cast<float>(lane);
@@ -265,7 +260,16 @@ void sample_pair(const ShapeArrays& shapes, const PosedArrays& posed, const int3
   }
 }
 
-// The least box along the world's axes around a posed box; a box of nothing becomes one that nothing is near.
+float least_distance(const ShapeArrays& shapes, const PosedPair& pair, float reach) {
+  FloatV least = broadcast(reach);
+  auto keep = [&](int, const Vec3<FloatV>&, const Vec3<FloatV>&, const Vec3<FloatV>&, const FloatV& d) {
+    least = vmin(least, d);
+  };
+  sample_surface(shapes, pair.a, pair.b, relative(*pair.world_from_b, *pair.world_from_a), reach, keep);
+  sample_surface(shapes, pair.b, pair.a, relative(*pair.world_from_a, *pair.world_from_b), reach, keep);
+  return -maximum(-least);
+}
+
 void pose_box(const Pose& pose, const float* box, double* posed) {
   double half[3], middle[3];
   bool nothing = false;
@@ -284,6 +288,8 @@ void pose_box(const Pose& pose, const float* box, double* posed) {
     posed[3 + i] = at[i] + extent;
   }
 }
+
+namespace {
 
 // work(i) for each of `count` rows, dealt in parts that are worth a thread's while.
 template <class Work>
@@ -306,13 +312,10 @@ int64_t broad_phase(const ShapeArrays& shapes, const PosedArrays& posed, int64_t
   for (int64_t s = 0; s < posed.states; ++s) {
     for (int64_t q = 0; q < pairs; ++q) {
       const int32_t a = pair[2 * q], b = pair[2 * q + 1];
-      const double* one = posed_boxes + 6 * (s * posed.bodies + a);
-      const double* other = posed_boxes + 6 * (s * posed.bodies + b);
-      bool meet = true;
-      for (int k = 0; k < 3; ++k) meet &= one[k] <= other[3 + k] + reach && other[k] <= one[3 + k] + reach;
+      const double* boxes = posed_boxes + 6 * s * posed.bodies;
       int32_t* row = candidates + 3 * count;
       row[0] = static_cast<int32_t>(s), row[1] = a, row[2] = b;
-      count += meet;
+      count += boxes_meet(boxes + 6 * a, boxes + 6 * b, reach);
     }
   }
   return count;
@@ -320,7 +323,12 @@ int64_t broad_phase(const ShapeArrays& shapes, const PosedArrays& posed, int64_t
 
 int64_t sample_contacts(const ShapeArrays& shapes, const PosedArrays& posed, int64_t count, int32_t* candidates,
                         float reach, const ContactArrays& contacts) {
-  for_chunks(count, [&](int64_t row) { sample_pair(shapes, posed, candidates + 3 * row, reach, row, contacts); });
+  for_chunks(count, [&](int64_t row) {
+    const int32_t* candidate = candidates + 3 * row;
+    const int64_t first = candidate[0] * posed.bodies, a = first + candidate[1], b = first + candidate[2];
+    const Pose pose_a = read_pose(posed.poses + 7 * a), pose_b = read_pose(posed.poses + 7 * b);
+    sample_pair(shapes, {posed.shape_ids[a], posed.shape_ids[b], &pose_a, &pose_b}, reach, row, contacts);
+  });
   int64_t kept = 0;
   auto move_up = [&](auto* array, int64_t row, int64_t width) {
     std::copy(array + row * width, array + (row + 1) * width, array + kept * width);

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from splatworld.dynamics.scene import Kind, Scene
-from splatworld.dynamics.touch import Rows, find_rows
+from splatworld import native
+from splatworld.dynamics.scene import Scene, room
+from splatworld.geometry.contacts import REACH
 
 STILL_SPEED, STILL_SPIN = 1e-3, 1e-2
 """m/s and rad/s up to which a body counts as still."""
 TOUCHING = 0.003
 """m up to which bodies hang together."""
+UPWARD = 0.3
+"""Of a contact's normal from which what is below holds a body up."""
 APPROACH = 0.01
 """m that two bodies come nearer in a step from which that may be an impact."""
 TIPPING = 0.5
@@ -57,61 +60,13 @@ def find_islands(
         seconds: how long the action is.
         unsure: [S, B] bool, bodies whose support may have changed; of those at rest only they are looked at.
     """
-    with torch.no_grad():
-        free = scene.free
-        unsettled = free & ~still(twists)
-        moving = unsettled | scene.tool & (ends != poses).any(-1)
-        colliding = _approaching(scene, poses, twists, seconds)
-        unsure = free & (unsure | unsettled) & bool(scene.gravity.any())
-        loose = unsure & ~_held(scene, poses, unsure)
-        linked = colliding | _linked(scene, find_rows(scene, poses, ends, (Kind.TOOL, Kind.FREE), free))
-        together = _closure(linked)
-        awake = free & ((together & (moving | loose)[:, None]).any(-1) | moving | loose)
-        lively = (twists[..., 3:5].norm(dim=-1) > TIPPING) | (twists[..., 2].abs() > LIFTING)
-        lively = free & (lively | loose | colliding.any(-1))
-        # A tool that joins two islands does not make one's pace the other's.
-        bodies = _closure(linked & free[:, None] & free[..., None])
-        fine = awake & ((bodies & lively[:, None]).any(-1) | lively)
-        return Islands(awake, fine)
-
-
-def _held(scene: Scene, poses: Tensor, wanted: Tensor) -> Tensor:
-    """[S, B] bool, whether a body touches something that is below the contact."""
-    rows = find_rows(scene, poses, poses, (Kind.STATIC, Kind.TOOL, Kind.FREE), wanted)
-    held = torch.zeros_like(scene.free)
-    found = rows.found
-    state, a, b = found.pairs.unbind(-1)
-    touching = (found.distance < TOUCHING) & (torch.arange(found.distance.shape[1]) < found.count[:, None])
-    up = found.normal[..., 2]
-    lifts_a, lifts_b = (touching & (up > 0.3)).any(-1), (touching & (up < -0.3)).any(-1)
-    held[state[lifts_a], a[lifts_a]] = True
-    held[state[lifts_b], b[lifts_b]] = True
-    return held
-
-
-def _linked(scene: Scene, rows: Rows) -> Tensor:
-    """[S, B, B] bool, symmetric: pairs that touch, or will as far as the tool is concerned."""
-    linked = torch.zeros(*scene.free.shape, scene.free.shape[1], dtype=torch.bool)
-    near = rows.found.pairs[rows.found.distance.amin(-1) < TOUCHING]
-    linked[near[:, 0], near[:, 1], near[:, 2]] = True
-    return linked | linked.mT
-
-
-def _approaching(scene: Scene, poses: Tensor, twists: Tensor, seconds: float) -> Tensor:
-    """[S, B, B] bool: free bodies whose bounding spheres could meet, and that move fast relative to each other."""
-    spheres = scene.solids.shapes.spheres[scene.shape_ids.long()]
-    place, radius = poses[..., :3].float(), spheres[..., :3].norm(dim=-1) + spheres[..., 3].clamp(min=0)
-    velocity = twists[..., :3].float() * seconds
-    way = (velocity[:, :, None] - velocity[:, None]).norm(dim=-1)
-    gap = (place[:, :, None] - place[:, None]).norm(dim=-1) - radius[:, :, None] - radius[:, None]
-    pairs = scene.free[:, None] & scene.free[..., None]
-    return pairs & (way > APPROACH) & (gap < way)
-
-
-def _closure(linked: Tensor) -> Tensor:
-    """[S, B, B] bool: what hangs together through any number of links."""
-    bodies = linked.shape[-1]
-    reach = (linked | torch.eye(bodies, dtype=torch.bool)).float()
-    for _ in range(max(1, (bodies - 1).bit_length())):
-        reach = (reach @ reach).clamp(max=1)
-    return reach > 0
+    kernels = native.load()
+    awake, fine = torch.empty(2, *scene.free.shape, dtype=torch.bool)
+    limits = kernels.IslandLimits(REACH, TOUCHING, UPWARD, STILL_SPEED, STILL_SPIN, APPROACH, TIPPING, LIFTING)
+    places = scene.posed(poses), scene.numbers("twists", twists, 6), scene.posed(ends)
+    within, gravity = room(kernels.islands_room(scene.packed)), bool(scene.gravity.any())
+    kernels.find_islands(
+        scene.packed, limits, *places, scene.flags("unsure", unsure), seconds, gravity, within,
+        awake.view(torch.uint8), fine.view(torch.uint8),
+    )  # fmt: skip
+    return Islands(awake, fine)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import warnings
 import weakref
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -18,13 +19,9 @@ from splatworld.dynamics.checkpoint import load_model
 from splatworld.dynamics.model import DynamicsModel
 from splatworld.dynamics.scene import Scene, world_scene
 from splatworld.dynamics.step import Moving, act
-from splatworld.dynamics.touch import travelled
 from splatworld.robot.actions import apply_action, check_action
 from splatworld.robot.kinematics import forward_kinematics
 from splatworld.store import world_id
-
-HELD_STILL = 1e-7
-"""m and rad up to which a commanded tool counts as left alone."""
 
 
 def predict(
@@ -66,7 +63,7 @@ def predict(
     return Rollout(
         actions=actions.expand(*batch, *actions.shape[-2:]),
         states=State(**joined),
-        world_id=world_id(world),
+        world_id=_known(world, support_height).world_id,
         std=torch.stack(stds, dim=axis),
         blocked=torch.stack(blocked, dim=axis) if blocked else none,
         stopped=running.stopped,
@@ -98,7 +95,7 @@ class Stream:
         flat = State(**{f.name: _flat(getattr(state, f.name), len(state.batch)).cpu() for f in fields(State)})
         self._batch, self._state = state.batch, flat
         states = len(flat.time)
-        self._scene = _scene(world, support_height).expand(states)
+        self._scene = _known(world, support_height).scene.expand(states)
         # Nobody knows what was done to the state before: all supports are looked at once.
         self._moving = Moving(
             poses=flat.world_from_body,
@@ -139,10 +136,7 @@ class Stream:
         before = self._state
         values = _flat(action.cpu().expand((*self._batch, action.shape[-1])), len(self._batch))
         commanded = before if self._world.robot is None else apply_action(self._world, before, values)
-        way = travelled(before.world_from_body, commanded.world_from_body)
-        left = (way.abs() <= HELD_STILL).all(-1, keepdim=True)
-        ends = torch.where(left, before.world_from_body, commanded.world_from_body)
-        step = act(self._model, self._scene, self._moving, ends)
+        step = act(self._model, self._scene, self._moving, commanded.world_from_body)
         broken = step.failed & self._alive
         if bool(broken.any()):
             count = int(broken.sum())
@@ -221,15 +215,29 @@ def _choose(mask: Tensor, one: State, other: State) -> State:
     return State(**{k: torch.where(mask.reshape(-1, *(1,) * (a.ndim - 1)), a, b) for k, (a, b) in pairs.items()})
 
 
-_packed: dict[int, tuple[weakref.ref[World], float, Scene]] = {}
+@dataclass(frozen=True)
+class _Known:
+    """What is computed of a world once, kept as long as the world lives."""
+
+    world: weakref.ref[World]
+    support_height: float
+    scene: Scene
+
+    @cached_property
+    def world_id(self) -> str:
+        world = self.world()
+        assert world is not None
+        return world_id(world)
 
 
-def _scene(world: World, support_height: float) -> Scene:
-    """The packed scene of a world, kept as long as the world lives."""
-    known = _packed.get(id(world))
-    if known is not None and known[0]() is world and known[1] == support_height:
-        return known[2]
-    scene = world_scene(world, support_height=support_height)
-    key = id(world)
-    _packed[key] = (weakref.ref(world, lambda _: _packed.pop(key, None)), support_height, scene)
-    return scene
+_worlds: dict[int, _Known] = {}
+
+
+def _known(world: World, support_height: float) -> _Known:
+    known = _worlds.get(id(world))
+    if known is None or known.world() is not world or known.support_height != support_height:
+        key = id(world)
+        gone = weakref.ref(world, lambda _: _worlds.pop(key, None))
+        known = _Known(gone, support_height, world_scene(world, support_height=support_height))
+        _worlds[key] = known
+    return known

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from splatworld.dynamics.features import tangent
-from splatworld.dynamics.scene import Kind, Scene
-from splatworld.dynamics.touch import Rows, find_rows, moved
-from splatworld.geometry.contacts import Contacts
+from splatworld import native
+from splatworld.dynamics.scene import Scene, room
+from splatworld.geometry.contacts import REACH
 
 SLOP = 5e-4
 """m that bodies may overlap."""
@@ -23,86 +25,60 @@ RELAXATION = 1.6
 """Of the Jacobi iterations, below 2."""
 
 
-def project(scene: Scene, poses: Tensor, free: Tensor) -> tuple[Tensor, Rows]:
+def project(
+    scene: Scene, poses: Tensor, free: Tensor, *, motion: Tensor | None = None, way: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Poses without penetration, near the given ones; static bodies and tools stay, the rest give way by mass.
 
     Position-based: the normal constraints of each look are solved by Jacobi iterations on non-negative multipliers,
     each body's mass split over its contacts (Tonge et al., "Mass splitting for jitter-free parallel rigid body
-    simulation", 2012). Differentiable in the poses, with contact points and normals held constant.
+    simulation", 2012). Differentiable in poses and motion, with contact points and normals held constant.
 
     Args:
         scene: of S states.
         poses: [S, B, 7] with tools at their ends.
         free: [S, B] bool, bodies that moved: only they and what they run into is looked at.
+        motion: [S, B, 6] m and rad, world axes, by which bodies are displaced before; None: not at all.
+        way: [S, B, 6] m and rad, how tools came there; None: they did not move.
 
     Returns:
-        Poses, bit by bit the given ones where nothing overlaps, and the contacts of the last look that still overlap.
+        Poses, bit by bit the given ones where nothing moves or overlaps; and [S] the fraction of their way that tools
+        must give back, for bodies that could not give way.
     """
-    kinds = (Kind.STATIC, Kind.TOOL, Kind.FREE)
-    look = free
-    rows = None
-    for _ in range(LOOKS):
-        rows = _overlapping(find_rows(scene, poses, poses, kinds, look))
-        if not len(rows.found.count):
-            break
-        shift = _solve(scene, poses, rows.found)
-        poses = moved(poses, shift.to(poses))
-        state, a, b = rows.found.pairs.unbind(-1)
-        look = torch.zeros_like(free)
-        look[state, a] = look[state, b] = True
-        look = look & scene.free
-    else:
-        rows = _overlapping(find_rows(scene, poses, poses, kinds, look))
-    assert rows is not None
-    return poses, rows
+    still = torch.zeros(*scene.kinds.shape, 6, dtype=torch.float64)
+    motion = still if motion is None else motion.double().contiguous()
+    way = still if way is None else scene.numbers("ways", way, 6)
+    after, squeezed = _Separated.apply(poses.double().contiguous(), motion, scene, free, way)
+    return after.to(poses), squeezed
 
 
-def _overlapping(rows: Rows) -> Rows:
-    deep = (rows.found.distance.amin(-1) < -NOTICED).nonzero().squeeze(-1)
-    return Rows(Contacts(*[value[deep] for value in vars(rows.found).values()]), rows.phase[deep])
+class _Separated(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, poses: Tensor, motion: Tensor, scene: Scene, free: Tensor, way: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        kernels = native.load()
+        after, squeezed = torch.empty_like(poses), torch.empty(len(poses))
+        within = room(kernels.separation_room(scene.packed, 1))
+        moves = scene.posed(poses), scene.numbers("motion", motion, 6), scene.flags("free", free)
+        kernels.separate(scene.packed, _how(), *moves, way, within, after, squeezed)
+        ctx.save_for_backward(poses, motion, free)
+        ctx.scene = scene
+        ctx.mark_non_differentiable(squeezed)
+        return after, squeezed
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, by_after: Tensor, _: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        """Goes the same way again, which takes less than keeping what was found on it."""
+        kernels = native.load()
+        poses, motion, free = ctx.saved_tensors
+        by_poses, by_motion = torch.empty_like(poses), torch.empty_like(motion)
+        within = room(kernels.separation_room(ctx.scene.packed, LOOKS))
+        moves = poses, motion, ctx.scene.flags("free", free), by_after.contiguous()
+        kernels.separate_backward(ctx.scene.packed, _how(), *moves, within, by_poses, by_motion)
+        return by_poses, by_motion, None, None, None
 
 
-def _solve(scene: Scene, poses: Tensor, found: Contacts) -> Tensor:
-    """[S, B, 6] float32 displacements, 0 where nothing is in the way."""
-    states, bodies = scene.free.shape
-    state, a, b = found.pairs.unbind(-1)
-    ends = [state * bodies + a, state * bodies + b]
-    inverse = scene.inverse_mass.flatten()
-    volume = scene.solids.volume[scene.shape_ids.long()].flatten().clamp(min=1e-9)
-    # The inertia of a ball of the body's size about each axis is near enough to share a correction out.
-    spread = scene.solids.spread.diagonal(dim1=-2, dim2=-1).sum(-1)[scene.shape_ids.long()].flatten()
-    turning = inverse / (2 / 3 * spread).clamp(min=1e-6) * (volume > 1e-9)
-    used = (torch.arange(found.distance.shape[1]) < found.count[:, None]) & (found.distance < 0)
-    arms = [found.arm_a, found.arm_b]
-    levers = [torch.linalg.cross(arm, found.normal) for arm in arms]
-    number = torch.zeros(states * bodies)
-    for end in ends:
-        number = number.index_add(0, end, used.sum(-1).float())
-    signs = (1.0, -1.0)
-    give = sum(
-        (number[e] * inverse[e])[:, None] + (number[e] * turning[e])[:, None] * lever.square().sum(-1)
-        for e, lever in zip(ends, levers, strict=True)
-    )
-    assert isinstance(give, Tensor)
-    slopes = tangent(poses).reshape(-1, 6) if poses.requires_grad else None
-    distance = found.distance
-    if slopes is not None:
-        distance = distance + _along(slopes, ends, found.normal, levers)
-    push = torch.zeros_like(found.distance)
-    total = torch.zeros(states * bodies, 6)
-    for _ in range(ITERATIONS):
-        gap = distance + _along(total, ends, found.normal, levers) + TARGET
-        push = torch.where(used & (give > 0), (push - RELAXATION * gap / give.clamp(min=1e-9)).clamp(min=0), 0.0)
-        total = torch.zeros(states * bodies, 6)
-        for end, lever, sign in zip(ends, levers, signs, strict=True):
-            linear = inverse[end, None] * (push[..., None] * found.normal).sum(1)
-            angular = turning[end, None] * (push[..., None] * lever).sum(1)
-            total = total.index_add(0, end, sign * torch.cat([linear, angular], dim=-1))
-    return total.reshape(states, bodies, 6)
-
-
-def _along(motion: Tensor, ends: list[Tensor], normal: Tensor, levers: list[Tensor]) -> Tensor:
-    """[C, K] by how much motions [S * B, 6] of both bodies open each contact."""
-    a, b = (motion[end][:, None] for end in ends)
-    opened = ((a[..., :3] - b[..., :3]) * normal).sum(-1)
-    return opened + (a[..., 3:] * levers[0]).sum(-1) - (b[..., 3:] * levers[1]).sum(-1)
+def _how() -> Any:
+    return native.load().Separation(REACH, NOTICED, TARGET, SLOP, LOOKS, ITERATIONS, RELAXATION)

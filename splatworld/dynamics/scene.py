@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from splatworld import native
 from splatworld.core.body import Body
+from splatworld.core.checks import InputError, ShapeError
 from splatworld.core.mesh import Mesh
 from splatworld.core.world import World
 from splatworld.geometry.mesh import mass_properties, solid
@@ -99,9 +102,61 @@ class Scene:
         """[S, B] kg by volume, whatever is known: what the network was trained with."""
         return DENSITY * self.solids.volume[self.shape_ids.long()]
 
+    @cached_property
+    def turning(self) -> Tensor:
+        """[S, B] 1/(kg m^2), 0 of what nothing turns.
+
+        The inertia of a ball of the body's size about each axis is near enough to share a correction out.
+        """
+        ids = self.shape_ids.long()
+        spread = self.solids.spread.diagonal(dim1=-2, dim2=-1).sum(-1)[ids]
+        return self.inverse_mass / (2 / 3 * spread).clamp(min=1e-6) * (self.solids.volume[ids] > 1e-9)
+
+    @cached_property
+    def packed(self) -> Any:
+        """The view that the kernels take.
+
+        Raises:
+            InputError: a shape or body that does not exist.
+        """
+        ids, pairs = self.shape_ids.int().contiguous(), self.pairs.int().contiguous()
+        for name, values, end in (("shape_ids", ids, len(self.solids.volume)), ("pairs", pairs, ids.shape[-1])):
+            if values.numel() and not 0 <= int(values.min()) <= int(values.max()) < end:
+                given = f"{int(values.min())} to {int(values.max())}"
+                raise InputError(f"Scene: {name} span {given}, expected 0 to {end - 1}.")
+        kinds = self.kinds.to(torch.uint8).contiguous()
+        weights = [weight.float().contiguous() for weight in (self.inverse_mass, self.turning)]
+        return native.load().PackedScene(self.solids.shapes.packed, ids, kinds, pairs, *weights)
+
+    def posed(self, poses: Tensor) -> Tensor:
+        """Poses of its bodies as the kernels take them, [S, B, 7] float64; errors as of `numbers`."""
+        return self.numbers("poses", poses, 7)
+
+    def numbers(self, name: str, values: Tensor, width: int) -> Tensor:
+        """Some numbers for each body as the kernels take them, [S, B, width] float64.
+
+        Raises:
+            ShapeError: another number of states, bodies or numbers.
+        """
+        if values.shape != (*self.kinds.shape, width):
+            raise ShapeError(f"Scene: {name} are {list(values.shape)}, expected {[*self.kinds.shape, width]}.")
+        return values.detach().double().contiguous()
+
+    def flags(self, name: str, values: Tensor) -> Tensor:
+        """Booleans for each body as the kernels take them, [S, B] uint8; errors as of `numbers`."""
+        if values.shape != self.kinds.shape or values.dtype != torch.bool:
+            given = f"{list(values.shape)} {values.dtype}"
+            raise ShapeError(f"Scene: {name} are {given}, expected {list(self.kinds.shape)} torch.bool.")
+        return values.contiguous().view(torch.uint8)
+
     def of_bodies(self, table: Tensor, at: tuple[Tensor, Tensor]) -> Tensor:
         """Rows of a table [L, ...] of `solids` for bodies at (states, bodies) [N]: [N, ...]."""
         return table[self.shape_ids[at].long()]
+
+
+def room(size: int) -> Tensor:
+    """Room for the kernels, `size` bytes for each of their threads."""
+    return torch.empty(native.get_threads(), size, dtype=torch.uint8)
 
 
 def world_scene(world: World, *, support_height: float | None = 0.0) -> Scene:

@@ -7,20 +7,24 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from splatworld import native
 from splatworld.core.robot import ACTION_SECONDS
 from splatworld.dynamics import frame
 from splatworld.dynamics.features import look_around
 from splatworld.dynamics.islands import find_islands, still
 from splatworld.dynamics.model import DynamicsModel
+from splatworld.dynamics.network import read_motion
 from splatworld.dynamics.projection import SLOP, project
-from splatworld.dynamics.scene import Kind, Scene
-from splatworld.dynamics.touch import Rows, between, find_rows, moved, touches, travelled
-from splatworld.geometry.contacts import contacts, near_pairs
+from splatworld.dynamics.scene import Kind, Scene, room
+from splatworld.dynamics.touch import find_touches, moved, travelled
+from splatworld.geometry.contacts import REACH
 
 SUBSTEPS = 5
 """Short steps an action."""
 CUTS = 8
 """Places along its way at which a tool is checked against what cannot move."""
+HELD_STILL = 1e-7
+"""m and rad up to which a commanded tool counts as left alone."""
 
 
 @dataclass(frozen=True)
@@ -82,32 +86,28 @@ def act(
         ends: [S, B, 7] where tools are commanded to; rows of other bodies are not read.
         variation: see there.
     """
-    with torch.no_grad():
-        ends = torch.where(scene.tool[..., None], ends, before.poses.detach())
-        done = free_way(scene, before.poses, ends)
-        ends = torch.where((done < 1)[:, None, None], between(before.poses, ends, done[:, None]), ends)
+    done, way, ends = sweep_tools(scene, before.poses, ends)
     islands = find_islands(scene, before.poses, before.twists, ends, ACTION_SECONDS, unsure=before.awake)
     coarse = islands.awake & ~islands.fine
     now, failed = before, torch.zeros(len(done), dtype=torch.bool)
     squeezed = torch.zeros_like(done)
     if bool(coarse.any()):
-        now, failed, rows = advance(model, scene, now, ends, coarse, ACTION_SECONDS, variation=variation)
-        squeezed = _squeezed(scene, rows, before.poses, ends)
+        now, failed, squeezed = advance(model, scene, now, ends, coarse, ACTION_SECONDS, way=way, variation=variation)
     if bool(islands.fine.any()):
-        now = replace(now, poses=_with_tools(scene, now.poses, before.poses))
+        now, start = replace(now, poses=_with_tools(scene, now.poses, before.poses)), before.poses.detach()
         for k in range(SUBSTEPS):
-            to = ends if k == SUBSTEPS - 1 else between(before.poses, ends, (k + 1) / SUBSTEPS)
-            now, bad, rows = advance(
-                model, scene, now, to, islands.fine, ACTION_SECONDS / SUBSTEPS, variation=variation
+            to = ends if k == SUBSTEPS - 1 else moved(start, (k + 1) / SUBSTEPS * way)
+            now, bad, left = advance(
+                model, scene, now, to, islands.fine, ACTION_SECONDS / SUBSTEPS, way=way, variation=variation
             )
             failed = failed | bad
-        squeezed = torch.maximum(squeezed, _squeezed(scene, rows, before.poses, ends))
+        squeezed = torch.maximum(squeezed, left)
     touched = islands.awake | (scene.free & (now.poses != before.poses).any(-1))
     slow = touched & still(now.twists)
     now = replace(now, twists=torch.where(slow[..., None], 0.0, now.twists), awake=touched)
     # What is pinched between the tool and something that does not give way stops the tool where it is free.
-    with torch.no_grad():
-        stopped = between(before.poses, ends, (1 - squeezed)[:, None])
+    if bool((squeezed > 0).any()):
+        stopped = moved(before.poses.detach(), (1 - squeezed)[:, None, None] * way)
         ends = torch.where((squeezed > 0)[:, None, None], stopped, ends)
     now = replace(now, poses=_with_tools(scene, now.poses, ends))
     return Step(_where(failed, before, now), done * (1 - squeezed) * ~failed, failed)
@@ -121,8 +121,9 @@ def advance(
     wanted: Tensor,
     seconds: float,
     *,
+    way: Tensor,
     variation: Variation | None = None,
-) -> tuple[Moving, Tensor, Rows]:
+) -> tuple[Moving, Tensor, Tensor]:
     """One step of some bodies.
 
     Args:
@@ -132,27 +133,29 @@ def advance(
         ends: [S, B, 7] where tools end.
         wanted: [S, B] bool, bodies to predict; others stay unless they are run into.
         seconds: how long the step is.
+        way: [S, B, 6] m and rad of tools during the action.
         variation: see there.
 
     Returns:
-        The bodies afterwards, [S] bool where a prediction was not finite (there nothing moved), and contacts that still
-        overlap.
+        The bodies afterwards; [S] bool where a prediction was not finite (there nothing moved); and [S] the fraction of
+        their way that tools must give back, for bodies that could not give way.
     """
     prediction = predict_motion(model, scene, before, ends, wanted, seconds, variation=variation)
     at, motion, twist, variance = prediction.at, prediction.motion, prediction.twist, prediction.variance
     finite = torch.isfinite(motion).all(-1) & torch.isfinite(twist).all(-1) & torch.isfinite(variance).all(-1)
     failed = torch.zeros(len(ends), dtype=torch.bool)
-    failed[at[0][~finite]] = True
-    keep = ~failed[at[0]]
-    at = (at[0][keep], at[1][keep])
-    shift = torch.zeros_like(before.twists).index_put(at, motion[keep].to(before.twists))
-    poses = _with_tools(scene, moved(before.poses, shift.to(before.poses)), ends)
-    poses, rows = project(scene, poses, wanted & ~failed[:, None])
-    twists = before.twists.index_put(at, twist[keep].to(before.twists))
-    sigma, step = before.variance[at].sqrt(), variance[keep].to(before.variance)
+    if not bool(finite.all()):
+        failed[at[0][~finite]] = True
+        keep = ~failed[at[0]]
+        at, motion, twist, variance = (at[0][keep], at[1][keep]), motion[keep], twist[keep], variance[keep]
+        wanted = wanted & ~failed[:, None]
+    shift = torch.zeros_like(before.twists).index_put(at, motion.to(before.twists))
+    poses, squeezed = project(scene, _with_tools(scene, before.poses, ends), wanted, motion=shift, way=way)
+    twists = before.twists.index_put(at, twist.to(before.twists))
+    sigma, step = before.variance[at].sqrt(), variance.to(before.variance)
     grown = before.variance[at] + step + 2 * model.config.correlation * sigma * step.sqrt()
     now = Moving(poses, twists, before.latents, before.variance.index_put(at, grown), before.awake)
-    return now, failed, rows
+    return now, failed, squeezed
 
 
 @dataclass(frozen=True)
@@ -189,10 +192,12 @@ def predict_motion(
     variation: Variation | None = None,
 ) -> Predicted:
     """What the network says of some bodies; arguments as of `advance`."""
-    rows = find_rows(scene, before.poses, ends, (Kind.STATIC, Kind.TOOL, Kind.FREE), wanted)
-    touch = touches(scene, rows, wanted)
-    around = look_around(scene, touch, before.poses, before.twists, before.latents, seconds)
+    touch = find_touches(scene, before.poses, ends, wanted)
     at = (touch.state, touch.body)
+    if variation is None and not _learns(model, before):
+        said = read_motion(model, scene, touch, before.poses, before.twists, before.latents, ends, seconds)
+        return Predicted(at, *said)
+    around = look_around(scene, touch, before.poses, before.twists, before.latents, seconds)
     tools = torch.where(scene.tool[..., None], travelled(before.poses.detach(), ends).float(), 0.0)
     coasting = frame.twists_to_world(around.heading, around.coasting)
     flip = None if variation is None else variation.mirror[touch.state]
@@ -211,52 +216,29 @@ def predict_motion(
                      around.heading)  # fmt: skip
 
 
-def free_way(scene: Scene, poses: Tensor, ends: Tensor) -> Tensor:
-    """[S] the fraction of their way from `poses` to `ends` that tools get before they run into what cannot move.
+def _learns(model: DynamicsModel, before: Moving) -> bool:
+    """Whether gradients are wanted, or the network is elsewhere: then torch does the reading."""
+    if model.units.device.type != "cpu":
+        return True
+    inputs = (before.poses, before.twists, before.latents, *model.parameters())
+    return torch.is_grad_enabled() and any(value.requires_grad for value in inputs)
+
+
+def sweep_tools(scene: Scene, poses: Tensor, ends: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """How far tools get from `poses` to `ends` [S, B, 7] before they run into what cannot move.
 
     A tool that overlaps it already may move on as long as it gets no deeper.
+
+    Returns:
+        [S] the fraction of their way; [S, B, 6] the way that is left, m and rad, 0 of all others; and [S, B, 7] where
+        that takes them, all others as in `poses`.
     """
-    states = len(poses)
-    done = torch.ones(states)
-    rows = (scene.tool & (ends != poses).any(-1)).any(-1).nonzero().squeeze(-1)
-    if not len(rows):
-        return done
-    shapes, kinds = scene.solids.shapes, scene.kinds[rows]
-    share = torch.linspace(0, 1, CUTS + 1)[:, None, None]
-    there = between(poses[rows].detach().double(), ends[rows].detach().double(), share).flatten(0, 1)
-    ids = scene.shape_ids[rows].repeat(CUTS + 1, 1)
-    a, b = scene.pairs.long().unbind(-1)
-    concerns = (kinds[:, a] + kinds[:, b] == Kind.STATIC + Kind.TOOL).any(0)
-    near = near_pairs(shapes, there, shape_ids=ids, pairs=scene.pairs[concerns], reach=SLOP)
-    state = near[:, 0] % len(rows)
-    near = near[kinds[state, near[:, 1]] + kinds[state, near[:, 2]] == Kind.STATIC + Kind.TOOL]
-    found = contacts(shapes, there, shape_ids=ids, candidates=near, reach=SLOP)
-    deepest = torch.zeros(len(there)).scatter_reduce(0, found.pairs[:, 0], -found.distance.amin(-1), "amax")
-    depths = deepest.reshape(CUTS + 1, len(rows)).T
-    allowed = torch.maximum(depths[:, :1], torch.tensor(SLOP))
-    deep = depths > allowed + 1e-6
-    first = torch.where(deep.any(-1), deep.float().argmax(-1), CUTS + 1)
-    last = (first - 1).clamp(min=0)
-    at = torch.arange(len(rows))
-    low, high = depths[at, last], depths[at, first.clamp(max=CUTS)]
-    part_way = ((allowed[:, 0] - low) / (high - low).clamp(min=1e-9)).clamp(0, 1)
-    done[rows] = torch.where(first <= CUTS, (last + part_way) / CUTS, 1.0)
-    return done
-
-
-def _squeezed(scene: Scene, rows: Rows, poses: Tensor, ends: Tensor) -> Tensor:
-    """[S] the fraction of their way that tools must give back, for free bodies that could not give way."""
-    found = rows.found
-    state, a, b = found.pairs.unbind(-1)
-    tool_a, tool_b = scene.tool[state, a], scene.tool[state, b]
-    tool = torch.where(tool_a, a, b)
-    way = travelled(poses.detach(), ends)[state, tool].float()[:, None]
-    arm = torch.where(tool_a[:, None, None], found.arm_a, found.arm_b)
-    sign = torch.where(tool_a, -1.0, 1.0)[:, None]
-    deeper = sign * ((way[..., :3] + torch.linalg.cross(way[..., 3:].expand_as(arm), arm)) * found.normal).sum(-1)
-    over = (-found.distance - SLOP).clamp(min=0)
-    share = torch.where((tool_a | tool_b)[:, None] & (deeper > 1e-6), over / deeper.clamp(min=1e-6), 0.0).clamp(0, 1)
-    return torch.zeros(len(poses)).scatter_reduce(0, state, share.amax(-1), "amax")
+    kernels, done = native.load(), torch.empty(len(poses))
+    starts, there = scene.posed(poses), scene.posed(ends)
+    way, reached = torch.empty(*poses.shape[:-1], 6, dtype=torch.float64), torch.empty_like(starts)
+    rules = kernels.SweepRules(SLOP, REACH, HELD_STILL, CUTS)
+    kernels.sweep_tools(scene.packed, rules, starts, there, room(kernels.sweep_room(scene.packed)), done, way, reached)
+    return done, way.to(poses), reached.to(poses)
 
 
 def _chosen(values: Tensor, state: Tensor, variation: Variation | None) -> Tensor:

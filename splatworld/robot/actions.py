@@ -105,9 +105,12 @@ def _move_tool(world: World, robot: Robot, state: State, values: Tensor) -> Stat
         moved = inverse_kinematics(world, state, robot.tool, target, arm)
     else:  # the base flies
         base = chain[-1]
-        rest = pose.compose(pose.inverse(now), state.world_from_body[..., base, :])
         poses = state.world_from_body.clone()
-        poses[..., base, :] = pose.compose(target, rest)
+        if base == robot.tool:
+            poses[..., base, :] = target
+        else:
+            rest = pose.compose(pose.inverse(now), state.world_from_body[..., base, :])
+            poses[..., base, :] = pose.compose(target, rest)
         moved = replace(state, world_from_body=poses)
     if robot.fingers:
         fingers = tuple(index for index in robot.fingers if index in driven_joints(world))

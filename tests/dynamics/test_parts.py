@@ -13,7 +13,7 @@ from splatworld.dynamics.model import DynamicsModel, ModelConfig
 from splatworld.dynamics.projection import SLOP, project
 from splatworld.dynamics.scene import Kind, world_scene
 from splatworld.dynamics.step import Moving, predict_motion
-from splatworld.dynamics.touch import find_rows, touches
+from splatworld.dynamics.touch import find_touches
 from splatworld.geometry.contacts import contacts
 from tests.dynamics.scenes import at, blocks, lively_model
 
@@ -65,8 +65,7 @@ def test_contacts_of_a_pushed_block_are_of_all_kinds():
     ends = poses.clone()
     ends[0, 3, 0] += 0.02
     wanted = scene.free & (torch.arange(4) == 1)
-    kinds = (Kind.STATIC, Kind.TOOL, Kind.FREE)
-    touch = touches(scene, find_rows(scene, poses, ends, kinds, wanted), wanted)
+    touch = find_touches(scene, poses, ends, wanted)
     assert touch.body.tolist() == [1]
     used = touch.weight[0] > 0
     assert set(touch.kind[0][used].tolist()) == {0, 1, 2}
@@ -84,8 +83,7 @@ def test_the_mirror_image_of_features_is_that_of_the_scene():
     world = blocks(at(0, 0, HALF, yaw=0.3), at(0.085, 0, HALF), tool=at(-0.055, 0.02, 0.005))
     scene, before = world_scene(world), moving(world)
     wanted = scene.free & (torch.arange(4) == 1)
-    rows = find_rows(scene, before.poses, before.poses, (Kind.STATIC, Kind.TOOL, Kind.FREE), wanted)
-    touch = touches(scene, rows, wanted)
+    touch = find_touches(scene, before.poses, before.poses, wanted)
     flip = torch.tensor([1.0, -1, 1])
     image = replace(touch, **{name: getattr(touch, name) * flip for name in ("normal", "arm", "partner_arm")})
     torch.manual_seed(1)
@@ -110,9 +108,9 @@ def test_projection_removes_penetration(places):
     world = blocks(*[at(*place) for place in places])
     scene, poses = world_scene(world), rest_state(world).world_from_body[None]
     assert deepest(world, poses) > 1.5e-3
-    after, rows = project(scene, poses, scene.free)
+    after, squeezed = project(scene, poses, scene.free)
     assert deepest(world, after) <= SLOP + 1e-5
-    assert len(rows.found.count) == 0
+    assert squeezed.tolist() == [0]
     assert float((after - poses).abs().max()) < 0.02
     again, _ = project(scene, after, scene.free)
     assert torch.equal(again, after)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from splatworld.core import pose
 from splatworld.core.body import Body
 from splatworld.core.checks import InputError
 from splatworld.core.mesh import Mesh
+from splatworld.core.robot import ACTION_SECONDS
 from splatworld.core.rollout import Rollout
 from splatworld.core.state import LATENTS, State
 from splatworld.core.world import World
@@ -18,6 +20,7 @@ from splatworld.robot import primitives
 from splatworld.robot.model import Link, RobotModel
 from splatworld.robot.place import add_links, add_robot, metric_world
 from splatworld.simulate.episodes.colors import TABLE_COLOR, TOOL_COLOR, body_color
+from splatworld.simulate.episodes.tools import MAX_SPEED
 from splatworld.store import world_id
 
 TABLE_SIZE = (1.0, 1.0, 0.02)
@@ -38,7 +41,8 @@ def to_world(path: str | Path, episodes: Episodes, number: int, *, splats: int =
 
     Returns:
         The world: background, table, the episode's bodies, then the tool, which flies; and the rollout with actions of
-        6 numbers as `ActionSpec` names them.
+        6 numbers as `ActionSpec` names them: from where the servos' target was to where it is sent, which is what moves
+        a tool that is where its commands put it.
 
     Raises:
         InputError: there is no such episode.
@@ -70,7 +74,7 @@ def to_world(path: str | Path, episodes: Episodes, number: int, *, splats: int =
         twists.append(torch.cat([velocities[:, :3], torch.zeros(steps, 2), velocities[:, 3:]], dim=-1)[:, None])
         awake.append(torch.ones(steps, 1, dtype=torch.bool))
         model = RobotModel(tool.name, (_link("tool", _painted(tool, TOOL_COLOR), _parts(tool)),), ())
-        world = add_robot(world, model, base_pose=frames[-1][0, 0], splats=splats)
+        world = _with_limits(add_robot(world, model, base_pose=frames[-1][0, 0], splats=splats))
     bodies = len(world.bodies)
     states = State(
         world_from_body=torch.cat(frames, dim=1),
@@ -83,7 +87,8 @@ def to_world(path: str | Path, episodes: Episodes, number: int, *, splats: int =
         awake=torch.cat(awake, dim=1),
         time=torch.arange(steps).double() * 0.1,
     )
-    given = episodes.actions[number].double()
+    targets = episodes.targets[number].double()
+    given = targets[1:] - torch.cat([episodes.joints[number, :1].double(), targets[1:-1]])
     actions = torch.cat([given[:, :3], torch.zeros(steps - 1, 2).double(), given[:, 3:]], dim=-1)
     return world, Rollout(actions=actions, states=states, world_id=world_id(world))
 
@@ -93,6 +98,14 @@ def _with_solid(
 ) -> World:
     model = RobotModel(name, (_link(name, mesh, parts),), ())
     return add_links(world, model, at, {}, kinds=(kind, kind), splats=splats)[0]
+
+
+def _with_limits(world: World) -> World:
+    """With actions that go as far as the oracle's: a target is pulled back by no more than it was sent ahead."""
+    assert world.robot is not None
+    spec, (x, y, z, yaw) = world.robot.action, (2 * MAX_SPEED * ACTION_SECONDS).tolist()
+    high = torch.tensor([x, y, z, *spec.high[3:5].tolist(), yaw], dtype=torch.float64)
+    return replace(world, robot=replace(world.robot, action=replace(spec, low=-high, high=high)))
 
 
 def _link(name: str, mesh: Mesh, parts: tuple[Mesh, ...]) -> Link:

@@ -7,6 +7,7 @@ from splatworld.core import pose
 from splatworld.core.checks import InputError
 from splatworld.core.world import frames, rest_state
 from splatworld.episodes import SUBSTATES, load_episodes
+from splatworld.robot.actions import check_action
 from splatworld.simulate.episodes.families import FAMILIES
 from splatworld.simulate.episodes.generate import generate
 from splatworld.simulate.episodes.world import to_world
@@ -49,3 +50,12 @@ def test_splats_lie_on_the_bodies(made):
 def test_no_such_episode(made):
     with pytest.raises(InputError, match="to_world: episode 7"):
         to_world(*made, 7)
+
+
+def test_actions_send_the_tool_where_its_servos_were_sent(made):
+    folder, episodes = made
+    world, rollout = to_world(folder, episodes, 0, splats=60)
+    check_action(world.robot.action, rollout.actions)
+    check_action(world.robot.action, torch.tensor([0.08, 0, 0, 0, 0, -0.3]))  # as fast as the oracle's tools go
+    sent = rollout.states.world_from_body[0, -1, :3] + rollout.actions[:, :3].sum(0)
+    torch.testing.assert_close(sent, episodes.targets[0, -1, :3].double(), atol=1e-6, rtol=0)
