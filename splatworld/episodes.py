@@ -21,7 +21,7 @@ from safetensors.torch import load as decode_tensors
 from safetensors.torch import save as encode_tensors
 from torch import Tensor
 
-from splatworld import body_tensors
+from splatworld import body_tensors, documents
 from splatworld.core import pose
 from splatworld.core.body import Body
 from splatworld.core.checks import FormatError, InputError, ShapeError
@@ -146,21 +146,9 @@ def read_document(path: str | Path) -> tuple[Path, dict[str, Any]]:
         FormatError: `episodes.json` is damaged or of a newer schema.
     """
     folder = Path(path)
+    again = "simulate some with `splatworld simulate`"
     file = folder / "episodes.json"
-    if not file.is_file():
-        raise InputError(f"{path}: no episodes, there is no episodes.json; make some with `splatworld simulate`.")
-    try:
-        document = json.loads(file.read_bytes())
-    except (OSError, ValueError) as error:
-        raise FormatError(f"{file}: damaged, not JSON; simulate the episodes again.") from error
-    known = isinstance(document, dict) and document.get("format") == FORMAT
-    if not known or not isinstance(document.get("shards"), dict):
-        raise FormatError(f"{file}: damaged, not what splatworld writes; simulate the episodes again.")
-    if document.get("schema") != SCHEMA:
-        raise FormatError(
-            f"{file}: written in schema {document.get('schema')}, but this version of splatworld reads schema "
-            f"{SCHEMA}; update splatworld."
-        )
+    document = documents.read_document(file, format=FORMAT, schema=SCHEMA, needs=("shards",), again=again)
     return folder, document
 
 

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "splatworld"
 LAYERS = (
     ("core",),
-    ("files", "world_json", "body_tensors", "ply", "store", "episodes", "unfinished"),
+    ("files", "documents", "world_json", "body_tensors", "ply", "store", "episodes", "recordings", "unfinished"),
     ("native",),
     ("render",),
     ("geometry",),

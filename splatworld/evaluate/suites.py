@@ -13,6 +13,7 @@ SUITES = {
     "rasterizer": "splatworld.evaluate.rasterizer",
     "reconstruction": "splatworld.evaluate.reconstruction",
     "bodies": "splatworld.evaluate.bodies",
+    "permanence": "splatworld.evaluate.permanence",
 }
 """Suite -> module with `run(*, quick, long, progress) -> Report`."""
 
