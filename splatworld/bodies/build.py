@@ -42,7 +42,7 @@ def build_bodies(
 
 
 def refresh(world: World, *, progress: Callable[..., Any] | None = None) -> World:
-    """The world after its bodies were changed: completed anew, with shape and mass for every rigid body without.
+    """The world after its bodies were changed: hidden sides, shape and mass for every rigid body without a shape.
 
     Where the splats hang on nodes, what is completed stays as it is.
     """

@@ -32,6 +32,8 @@ DENSITY = 1.6
 """Distance of completed splats on a body, in the median spread of its seen ones."""
 MOST = 4000
 """Completed splats that a body gets at most."""
+NEAR = 0.012
+"""m, how far off the support splats lie that were completed of it."""
 IN_SIGHT = 0.05
 """Change of a capture's picture, in pixels times colour, for which a completed splat has to go."""
 ROUNDS = 3
@@ -41,21 +43,25 @@ ROUNDS = 3
 def complete(world: World) -> World:
     """The world with splats of provenance COMPLETED where bodies hide the support and themselves.
 
+    Bodies that have their shape are left as they are, and so is the support that was completed before: they may stand
+    elsewhere than when they were captured, and the support may show what was below bodies that are gone.
+
     Args:
-        world: Z up, support near z = 0, with bodies; what was completed before is made anew.
+        world: Z up, support near z = 0, with bodies; what was completed of rigid ones without a shape is made anew.
 
     Returns:
-        The world; splats of the background inside of bodies, which nobody saw, are gone.
+        The world; splats of the background inside of the bodies it completes, which nobody saw, are gone.
     """
-    world = _only_seen(world)
+    fresh = [i for i, body in enumerate(world.bodies) if body.kind == "rigid" and body.mesh is None]
+    if not fresh:
+        return world
+    world = replace(world, splats=world.splats.select(~_completed(world, fresh)))
     added = []
     floor = floor_of(world)
     if floor is not None:
-        world = replace(world, splats=world.splats.select(~_buried(world, floor)))
+        world = replace(world, splats=world.splats.select(~_buried(world, floor, fresh)))
         added.append(_below_bodies(world, floor))
-    for index, body in enumerate(world.bodies):
-        if body.kind == "rigid":
-            added.append(_hidden_sides(world, index))
+    added += [_hidden_sides(world, index) for index in fresh]
     return replace(world, splats=joined([world.splats, _out_of_sight(world, joined([*added, _none(world.splats)]))]))
 
 
@@ -124,27 +130,36 @@ def _none(splats: Splats) -> Splats:
     return splats.select(torch.zeros(len(splats), dtype=torch.bool))
 
 
-def _only_seen(world: World) -> World:
-    return replace(world, splats=world.splats.select(world.splats.provenance != int(Provenance.COMPLETED)))
+def _completed(world: World, bodies: list[int]) -> Tensor:
+    """[N] bool, splats that were completed of some bodies."""
+    ids = world.splats.body_ids
+    return (world.splats.provenance == int(Provenance.COMPLETED)) & torch.isin(ids, ids.new_tensor(bodies))
 
 
-def _buried(world: World, floor: Floor) -> Tensor:
-    """[N] bool, splats of the background where only bodies are: leftovers of the fit that nobody sees."""
+def _buried(world: World, floor: Floor, fresh: list[int]) -> Tensor:
+    """[N] bool, splats of the background where only some bodies are: leftovers of the fit that nobody sees."""
     means = world.splats.means
     rows, columns, inside = floor.index(means)
-    deep = torch.from_numpy(ndimage.binary_erosion(floor.hidden, iterations=1))
+    own = (floor.caster == 0) | np.isin(floor.caster, fresh)
+    deep = torch.from_numpy(ndimage.binary_erosion(floor.hidden, iterations=1) & own)
+    seen = world.splats.provenance != int(Provenance.COMPLETED)
     top = torch.full(floor.hidden.shape, -1.0)
     bodies = world.splats.body_ids > 0
     flat = rows * top.shape[1] + columns
     top.view(-1).scatter_reduce_(0, flat[bodies & inside], means[bodies & inside, 2], "amax")
     top = torch.from_numpy(ndimage.maximum_filter(top.numpy(), 5))
-    return ~bodies & inside & deep[rows, columns] & (means[:, 2] > -0.05) & (means[:, 2] < top[rows, columns])
+    return ~bodies & seen & inside & deep[rows, columns] & (means[:, 2] > -0.05) & (means[:, 2] < top[rows, columns])
 
 
 def _below_bodies(world: World, floor: Floor) -> Splats:
-    """Splats of the support where bodies hide it, its texture carried on."""
+    """Splats of the support where bodies hide it and none are yet, its texture carried on."""
+    own = world.splats.means[_completed(world, [0])]
+    at_row, at_column, inside = floor.index(own)
+    there = inside & ((own[:, 2] - floor.height).abs() < NEAR)
+    filled = np.zeros_like(floor.hidden)
+    filled[at_row[there].numpy(), at_column[there].numpy()] = True
     colors = floor.bare()
-    rows, columns = np.nonzero(floor.hidden)
+    rows, columns = np.nonzero(floor.hidden & ~ndimage.binary_closing(filled))
     x, y = floor.low[:, None] + (np.stack([columns, rows]) + 0.5) * floor.cell
     points = torch.from_numpy(np.stack([x, y, np.full_like(x, floor.height)], axis=1))
     normals = torch.tensor([0.0, 0.0, 1.0]).expand(len(points), 3)

@@ -5,25 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 
 from splatworld.bodies.numbering import Numbering
-from splatworld.bodies.surface import sample
+from splatworld.bodies.pieces import PIECES, grown, halves
 from splatworld.core import pose
 from splatworld.core.body import KINDS, Body, Joint
 from splatworld.core.camera import unproject
-from splatworld.core.checks import InputError, check_choice
-from splatworld.core.splats import Splats
+from splatworld.core.checks import InputError, check_choice, check_finite
+from splatworld.core.splats import Provenance, Splats
 from splatworld.core.world import World
 from splatworld.render.render import render
-
-PIECES = 2
-"""Parts that a body is split into."""
-CELLS_ACROSS = 48
-"""Cells along the longest side of what a click picks or a split parts."""
 
 
 def body_index(world: World, name: str) -> int:
@@ -53,21 +46,28 @@ def merge(world: World, names: list[str]) -> World:
     bodies = list(world.bodies)
     if first:
         bodies[first] = _fresh(world.splats, ids, first, bodies[first])
-    return reindexed(world, ids, bodies, drop=rest)
+        return reindexed(world, ids, bodies, drop=rest)
+    # What was completed of a body would show were it found again and taken away.
+    seen = (world.splats.provenance != int(Provenance.COMPLETED)) | (world.splats.body_ids == 0)
+    seen |= ids > 0
+    merged = reindexed(world, ids, bodies, drop=rest)
+    return replace(merged, splats=merged.splats.select(seen))
 
 
 def split(world: World, name: str) -> World:
     """A body in two parts: apart where it hangs together least, else across its longest side.
 
     Raises:
-        InputError: the background, or a body with too few splats.
+        InputError: the background, or a body of too few splats or without extent.
     """
     index = _movable(world, name, "split")
     own = torch.nonzero(world.splats.body_ids == index).squeeze(-1)
     if len(own) < 2 * PIECES:
         raise InputError(f"split: {name!r} has {len(own)} splats, too few to split.")
-    second = _halves(world.splats.select(own))
-    return _with_body(world, own[second], _new_name(world, name), "rigid", shrunk=index)
+    second = halves(world.splats.select(own))
+    if not bool(second.any()) or bool(second.all()):
+        raise InputError(f"split: the splats of {name!r} lie in one place, there is nothing to part.")
+    return _with_body(world, own[second], _new_name(world, name))
 
 
 def box(world: World, low: Tensor, high: Tensor, *, name: str | None = None) -> World:
@@ -81,7 +81,7 @@ def box(world: World, low: Tensor, high: Tensor, *, name: str | None = None) -> 
     inside = ((world.splats.means >= low) & (world.splats.means <= high)).all(dim=1)
     if not bool(inside.any()):
         raise InputError(f"box: no splats between {low.tolist()} and {high.tolist()}; check the corners.")
-    return _with_body(world, torch.nonzero(inside).squeeze(-1), name or _new_name(world), "rigid")
+    return _with_body(world, torch.nonzero(inside).squeeze(-1), name or _new_name(world))
 
 
 def pick(world: World, camera: str, pixel: tuple[float, float]) -> tuple[int, Tensor]:
@@ -112,10 +112,10 @@ def click(world: World, camera: str, pixel: tuple[float, float], *, name: str | 
     if index:
         return rename(world, _name(world, index), name) if name else world
     distance = float((world.cameras[camera].world_from_camera[:3] - point).norm())
-    own = _grown(world.splats, world.splats.body_ids == 0, point, distance)
+    own = grown(world.splats, world.splats.body_ids == 0, point, distance)
     if not len(own):
         raise InputError(f"click: nothing stands up from the support at pixel {pixel}; use --box or --masks.")
-    return _with_body(world, own, name or _new_name(world), "rigid")
+    return _with_body(world, own, name or _new_name(world))
 
 
 def rename(world: World, old: str, new: str) -> World:
@@ -159,7 +159,7 @@ def set_joint(
         limits: lowest and highest value, rad or m; the body is at 0 now.
 
     Raises:
-        InputError: no such bodies, a loop, a zero axis, or limits that exclude 0.
+        InputError: no such bodies, a loop, a point or axis that is none, or limits that exclude 0.
     """
     index, above = _movable(world, name, "joint"), body_index(world, parent)
     chain = above
@@ -167,7 +167,8 @@ def set_joint(
         if chain == index:
             raise InputError(f"joint: {name!r} would hang on itself; choose another parent.")
         chain = world.bodies[chain].parent  # type: ignore[assignment]
-    if float(axis.norm()) == 0 or not limits[0] <= 0 <= limits[1]:
+    check_finite("joint", "point", point)
+    if not 0 < float(axis.norm()) < math.inf or not limits[0] <= 0 <= limits[1]:
         raise InputError(f"joint: axis {axis.tolist()} and limits {limits}: expected a direction, and 0 within limits.")
     frame = pose.identity(dtype=torch.float64)
     frame[:3] = point.double()
@@ -186,8 +187,8 @@ def reindexed(world: World, ids: Tensor, bodies: list[Body], drop: list[int]) ->
         InputError: another body hangs on one of them or follows its joint, only a part of the robot would go, or the
             world has deformable bodies, whose nodes are numbered.
     """
-    if drop and world.skin is not None:
-        raise InputError("this world has deformable bodies, whose nodes are numbered: correct bodies before that.")
+    if drop:
+        check_rigid(world)
     kept = [i for i in range(len(bodies)) if i not in drop]
     for body in (bodies[i] for i in kept):
         leader = body.joint.mimic[0] if body.joint is not None and body.joint.mimic is not None else None
@@ -210,17 +211,27 @@ def reindexed(world: World, ids: Tensor, bodies: list[Body], drop: list[int]) ->
     return replace(world, splats=splats, bodies=ordered, robot=numbers.robot(robot), prior_latents=latents)
 
 
-def _with_body(world: World, own: Tensor, name: str, kind: str, shrunk: int | None = None) -> World:
-    """The world with a new body of the splats `own` [n]; bodies that lose all their splats go."""
-    if any(body.name == name for body in world.bodies):
-        raise InputError(f"a body is called {name!r} already; choose another name.")
+def check_rigid(world: World) -> None:
+    """Require that no splats hang on nodes, which are numbered.
+
+    Raises:
+        InputError: there are deformable bodies.
+    """
+    if world.skin is not None:
+        raise InputError("this world has deformable bodies, whose nodes are numbered: correct bodies before that.")
+
+
+def _with_body(world: World, own: Tensor, name: str) -> World:
+    """The world with a new rigid body of the splats `own` [n]; bodies that lose all their splats go."""
+    if not name.strip() or any(body.name == name for body in world.bodies):
+        raise InputError(f"the name {name!r} is empty or taken; choose another one.")
     if world.robot is not None or world.skin is not None:
         raise InputError("this world has a robot or deformable bodies; correct bodies before they are added.")
     ids = world.splats.body_ids.clone()
     losing = set(ids[own].unique().tolist()) - {0}
     ids[own] = len(world.bodies)
     bodies = list(world.bodies)
-    blank = Body(name=name, kind=kind, rest_pose=pose.identity(dtype=torch.float64))
+    blank = Body(name=name, kind="rigid", rest_pose=pose.identity(dtype=torch.float64))
     bodies.append(_fresh(world.splats, ids, len(bodies), blank))
     gone = [i for i in losing if not bool((ids == i).any())]
     for i in losing - set(gone):
@@ -234,7 +245,9 @@ def _with_body(world: World, own: Tensor, name: str, kind: str, shrunk: int | No
 def _fresh(splats: Splats, ids: Tensor, index: int, body: Body) -> Body:
     """The body without what is no longer true of its splats: shape and mass."""
     rest = pose.identity(dtype=torch.float64)
-    rest[:3] = splats.means[ids == index].double().median(dim=0).values
+    own = splats.means[ids == index].double()
+    if len(own):
+        rest[:3] = own.median(dim=0).values
     return replace(body, rest_pose=rest, mass=0.0, inertia=None, mesh=None, parts=(), grid=None, capsules=None)
 
 
@@ -256,57 +269,3 @@ def _movable(world: World, name: str, verb: str) -> int:
     if index == 0:
         raise InputError(f"{verb}: {name!r} is the background, which stays as it is; name a body.")
     return index
-
-
-def _cells(splats: Splats, low: Tensor, size: float) -> tuple[np.ndarray, Tensor, Tensor]:
-    """Cells that splats fill [X, Y, Z] bool, and of every sample its cell [P, 3] and owner [P]."""
-    samples = sample(splats, torch.ones(len(splats), dtype=torch.bool))
-    cells = ((samples.points - low) / size).long().clamp(min=0)
-    filled = np.zeros(tuple((cells.max(dim=0).values + 1).tolist()), dtype=bool)
-    filled[tuple(cells.T.numpy())] = True
-    return filled, cells, samples.owners
-
-
-def _halves(splats: Splats) -> Tensor:
-    """[n] bool, the smaller of two parts.
-
-    Cells are eroded until they fall apart; what is left of the two largest pieces draws the splats nearest to it.
-    A body that never falls apart is cut across its longest side.
-    """
-    means = splats.means
-    size = float((means.quantile(0.98, dim=0) - means.quantile(0.02, dim=0)).max()) / CELLS_ACROSS
-    low = means.min(dim=0).values - 8 * size
-    filled, _, _ = _cells(splats, low, max(size, 1e-9))
-    depth = ndimage.distance_transform_edt(ndimage.binary_fill_holes(ndimage.binary_closing(filled, iterations=2)))
-    for level in np.linspace(0, 0.9, 19) * depth.max():
-        numbers, count = ndimage.label(depth > level)
-        sizes = ndimage.sum_labels(depth > level, numbers, range(1, count + 1)) if count > 1 else np.zeros(0)
-        order = np.argsort(-sizes)[:PIECES]
-        if len(order) == PIECES and sizes[order[1]] > 0.03 * sizes.sum():
-            away = [ndimage.distance_transform_edt(numbers != 1 + i) for i in order]
-            cell = tuple(((means - low) / size).long().clamp(min=0).T.numpy())
-            inside = [np.minimum(c, n - 1) for c, n in zip(cell, depth.shape, strict=True)]
-            first, second = (torch.from_numpy(a[tuple(inside)]) for a in away)
-            return second < first
-    spread = means - means.mean(dim=0)
-    along = spread @ torch.linalg.svd(spread, full_matrices=False)[2][0]
-    return along > along.median()
-
-
-def _grown(splats: Splats, free: Tensor, point: Tensor, distance: float) -> Tensor:
-    """Indices of the free splats that hang together at a point; lengths follow the view's distance."""
-    size, start = distance / 120, distance / 100
-    near = free & ((splats.means - point.float()).norm(dim=1) < 0.5 * distance)
-    near &= (splats.means[:, 2] > start) & (splats.opacities > 0.2)
-    own = torch.nonzero(near).squeeze(-1)
-    if not len(own):
-        return own
-    part = splats.select(own)
-    low = part.means.min(dim=0).values - 8 * size
-    filled, cells, owners = _cells(part, low, size)
-    numbers, _ = ndimage.label(filled, np.ones((3, 3, 3)))
-    each = torch.from_numpy(numbers[tuple(cells.T.numpy())])
-    nearest = (cells - (point.float() - low) / size).norm(dim=1)
-    if float(nearest.min()) > 4 or not math.isfinite(float(nearest.min())):
-        return own[:0]
-    return own[owners[each == each[nearest.argmin()]].unique()]

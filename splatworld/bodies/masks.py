@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from splatworld.bodies.lift import vote
-from splatworld.bodies.segment import NEVER_SEEN, with_labels
+from splatworld.bodies.segment import NEVER_SEEN, forgotten, with_labels
 from splatworld.core.camera import Camera
 from splatworld.core.checks import FormatError, InputError
 from splatworld.core.world import World
@@ -71,6 +71,7 @@ def from_masks(world: World, masks: dict[str, Tensor], *, progress: Callable[...
     """
     if world.robot is not None or world.skin is not None:
         raise InputError("masks: the world has a robot or deformable bodies; segment it before they are added.")
+    world = forgotten(world)
     ids = torch.cat([torch.zeros(1, dtype=torch.int64), *(mask.flatten() for mask in masks.values())]).unique()
 
     def shown() -> Iterator[tuple[Camera, Tensor]]:

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import torch
 
-from splatworld.bodies.correct import body_index, reindexed
+from splatworld.bodies.complete import complete
+from splatworld.bodies.correct import body_index, check_rigid, reindexed
 from splatworld.bodies.floor import floor_of
 from splatworld.core.checks import InputError
 from splatworld.core.splats import Provenance, Splats
@@ -21,18 +22,20 @@ def without(world: World, names: list[str]) -> World:
     """Take bodies out of the world.
 
     Args:
-        world: completed, so that there is support where they stood.
+        world: with bodies.
         names: of bodies; what hangs on them must go with them.
 
     Returns:
-        The world without them, the support lit where their shadows were.
+        The world without them, the support completed where they stood, lit where their shadows were.
 
     Raises:
-        InputError: no such body, the background, or a body that another one hangs on.
+        InputError: no such body, the background, a body that another one hangs on, or deformable bodies.
     """
     gone = sorted({body_index(world, name) for name in names})
     if 0 in gone:
         raise InputError("remove: the background cannot be removed; name bodies.")
+    check_rigid(world)
+    world = complete(world)  # for the support below them
     world = replace(world, splats=unshaded(world, gone))
     keep = ~torch.isin(world.splats.body_ids, torch.tensor(gone, dtype=world.splats.body_ids.dtype))
     world = replace(world, splats=world.splats.select(keep))

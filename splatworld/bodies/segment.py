@@ -24,7 +24,7 @@ from splatworld.core import pose
 from splatworld.core.body import Body, background
 from splatworld.core.camera import Camera
 from splatworld.core.checks import InputError
-from splatworld.core.splats import Splats
+from splatworld.core.splats import Provenance, Splats
 from splatworld.core.world import World
 from splatworld.render.ops import rasterize
 
@@ -83,6 +83,7 @@ def segment(world: World, config: SegmentConfig | None = None, *, progress: Call
     if world.robot is not None or world.skin is not None:
         raise InputError("segment: the world has a robot or deformable bodies; segment it before they are added.")
     say = progress or (lambda *_: None)
+    world = forgotten(world)
     splats, cameras = world.splats, views(world, count=config.views, max_side=config.max_side)
     unit = 1.0 if world.scale.source != "none" else _unit(world)
     weights = torch.zeros(len(splats))
@@ -98,6 +99,12 @@ def segment(world: World, config: SegmentConfig | None = None, *, progress: Call
     if count > 1:
         labels = settle(splats, labels, cameras, progress=say)
     return with_labels(world, labels)
+
+
+def forgotten(world: World) -> World:
+    """The world without what was completed of its bodies, before they are found anew."""
+    keep = (world.splats.provenance != int(Provenance.COMPLETED)) | (world.splats.body_ids == 0)
+    return replace(world, splats=world.splats.select(keep))
 
 
 def settle(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -58,9 +58,12 @@ def run(options: Options, terminal: Terminal) -> None:
     from splatworld.bodies.build import build_bodies, describe, refresh
     from splatworld.store import load_world, save_world
 
-    before = load_world(options.world)
-    world = correct(before, options, terminal)
-    world = build_bodies(before, progress=terminal.progress) if world is before else refresh(world)
+    corrections = _corrections(options)
+    world = load_world(options.world)
+    if corrections:
+        world = refresh(correct(world, options, terminal), progress=terminal.progress)
+    else:
+        world = build_bodies(world, progress=terminal.progress)
     save_world(world, options.world, overwrite=True)
     rows = describe(world)
     data: dict[str, Any] = {"world": str(options.world), "bodies": rows}
@@ -68,17 +71,14 @@ def run(options: Options, terminal: Terminal) -> None:
 
 
 def correct(world: World, options: Options, terminal: Terminal) -> World:
-    """The world after all corrections; the same object if none is asked for."""
+    """The world after all corrections."""
     import torch
 
     from splatworld.bodies import correct
     from splatworld.bodies.kinds import make_deformable
     from splatworld.bodies.masks import from_masks, read_masks
     from splatworld.bodies.remove import without
-    from splatworld.core.checks import InputError
 
-    if (options.click is None) != (options.camera is None):
-        raise InputError("segment: --click and --camera go together; give both or neither.")
     if options.masks is not None:
         world = from_masks(world, read_masks(world, options.masks), progress=terminal.progress)
     if options.box is not None:
@@ -101,3 +101,23 @@ def correct(world: World, options: Options, terminal: Terminal) -> World:
             limits=options.limits,
         )  # fmt: skip
     return without(world, list(options.remove)) if options.remove else world
+
+
+def _corrections(options: Options) -> bool:
+    """Whether any correction is asked for.
+
+    Raises:
+        InputError: an option without the one that it is about.
+    """
+    from splatworld.core.checks import InputError
+
+    if (options.click is None) != (options.camera is None):
+        raise InputError("segment: --click and --camera go together; give both or neither.")
+    if options.name is not None and options.box is None and options.click is None:
+        raise InputError("segment: --name is of the body that --box or --click makes; a body has another by --rename.")
+    axis = {field.name: field.default for field in fields(Options) if field.name in ("at", "axis", "limits")}
+    if options.joint is None and any(getattr(options, name) != default for name, default in axis.items()):
+        raise InputError("segment: --at, --axis and --limits are of the joint that --joint makes; give it too.")
+    single = (options.masks, options.box, options.click, options.joint)
+    several = (options.merge, options.split, options.rename, options.kind, options.remove)
+    return any(given is not None for given in single) or any(several)

@@ -1,7 +1,12 @@
 """A table with a box, a ball and a dark flat patch on it, as splats, and cameras around."""
 
+from pathlib import Path
+
 import torch
 
+from splatworld import store
+from splatworld.bodies import build
+from splatworld.bodies.segment import with_labels
 from splatworld.core import pose
 from splatworld.core.camera import Camera
 from splatworld.core.splats import from_points
@@ -47,6 +52,13 @@ def tabletop() -> tuple[World, torch.Tensor]:
         points, torch.cat(rows).byte(), scale=torch.full((len(points),), SPACING / 2), opacity=0.9, degree=0
     )
     return World(splats=splats, cameras=cameras(), scale=Scale(1.0, "poses", 0.01)), labels
+
+
+def save_table(folder: Path) -> Path:
+    """The world on disk, with box and ball as bodies that have their shapes."""
+    world, labels = tabletop()
+    store.save_world(build.refresh(with_labels(world, labels, ["box", "ball"])), folder)
+    return folder
 
 
 def cameras() -> dict[str, Camera]:

@@ -8,11 +8,13 @@ import torch
 from splatworld.bodies import correct
 from splatworld.bodies.build import describe, refresh
 from splatworld.bodies.correct import reindexed
+from splatworld.bodies.edit import move
 from splatworld.bodies.inpaint import inpaint
 from splatworld.bodies.kinds import farthest_points, make_deformable
 from splatworld.bodies.masks import from_masks, read_masks
 from splatworld.bodies.remove import without
 from splatworld.bodies.segment import with_labels
+from splatworld.core import pose
 from splatworld.core.checks import FormatError, InputError
 from splatworld.core.splats import Provenance
 from splatworld.render.render import render
@@ -178,3 +180,41 @@ def test_what_is_left_is_numbered_anew_wherever_it_is_named():
         reindexed(world, ids, list(world.bodies), drop=[5])
     with pytest.raises(InputError, match="'finger' hangs on 'door'"):
         reindexed(world, torch.zeros_like(ids), list(world.bodies), drop=[2])
+
+
+def test_what_was_not_corrected_is_not_made_anew(world, built):
+    assert refresh(built).splats is built.splats
+    moved = move(built, "box", pose.exp(torch.tensor([0.05, 0.2, 0.03, 0, 0, 0.5], dtype=torch.float64)))
+    assert refresh(moved).splats is moved.splats
+    camera = world.cameras["view_0"]
+    where = render(world, None, camera).body_ids == 1
+    renamed = refresh(correct.split(moved, "ball"))
+    assert [body.name for body in renamed.bodies] == ["background", "box", "ball", "ball 2"]
+    # Neither where the box was nor below where it is now has the table changed.
+    table = torch.tensor([180, 140, 90]) / 255
+    assert float((render(renamed, None, camera).image[where] - table).abs().mean()) < 0.06
+
+    def below(found):
+        near = (found.splats.means[:, :2] - torch.tensor([0.05, 0.2])).norm(dim=1) < 0.05
+        return int((near & (found.splats.body_ids == 0) & (found.splats.provenance == int(Provenance.OBSERVED))).sum())
+
+    assert below(renamed) == below(built) > 100
+
+
+def test_support_is_completed_once_and_stays_whole(world, built):
+    bare = without(world, ["box"])  # before it was completed
+    camera = world.cameras["view_0"]
+    where = render(world, None, camera).body_ids == 1
+    table = torch.tensor([180, 140, 90]) / 255
+    assert float((render(bare, None, camera).image[where] - table).abs().mean()) < 0.06
+    merged = refresh(correct.merge(built, ["background", "box"]))
+    completed = merged.splats.provenance == int(Provenance.COMPLETED)
+    ours = built.splats.provenance == int(Provenance.COMPLETED)
+    assert int((completed & (merged.splats.body_ids == 0)).sum()) == int((ours & (built.splats.body_ids == 0)).sum())
+
+
+def test_strays_do_not_make_a_split_large(world):
+    means = world.splats.means.clone()
+    means[torch.nonzero(world.splats.body_ids == 1)[:3].squeeze(-1)] += torch.tensor([1e6, -1e6, 0.0])
+    parts = correct.split(replace(world, splats=replace(world.splats, means=means)), "box")
+    assert len(parts.bodies) == 4
