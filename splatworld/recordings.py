@@ -217,6 +217,24 @@ def load_rollout(path: str | Path) -> Rollout:
     return Rollout(actions=actions.movedim(0, axis), states=State(**states), world_id=document["world_id"], **extras)
 
 
+def load_rollout_of(world_id: str, path: str | Path, *, steps: tuple[int, ...] = ()) -> Rollout:
+    """`load_rollout` of a single rollout that must be of this world and have these steps.
+
+    Raises:
+        InputError: as `load_rollout`; or of another world, a batch of rollouts, or too short.
+    """
+    rollout = load_rollout(path)
+    if rollout.world_id != world_id:
+        raise InputError(f"{path}: a rollout of another world; choose one of this world.")
+    if len(rollout.states.batch) != 1:
+        raise InputError(f"{path}: a batch of {list(rollout.states.batch[:-1])} rollouts, expected a single one.")
+    last = rollout.actions.shape[-2]
+    for step in steps:
+        if not 0 <= step <= last:
+            raise InputError(f"{path}: step {step}, expected 0 to {last}, the number of its actions.")
+    return rollout
+
+
 def is_rollout(path: str | Path) -> bool:
     """Whether `path` holds a rollout of any version."""
     return (Path(path) / "rollout.json").is_file()

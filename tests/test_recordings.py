@@ -108,7 +108,7 @@ def test_bad_input_changes_nothing(tmp_path):
     with pytest.raises(InputError, match="action"):
         recorder.append(torch.tensor([float("nan"), 0, 0]).double(), given.states[0])
     with pytest.raises(ShapeError, match="world_from_body"):
-        recorder.append(given.actions[0], states((2,))[..., 0])
+        recorder.append(given.actions[0], states((2,))[0])
     broken = replace(given.states[0], time=torch.tensor(float("inf")).double())
     with pytest.raises(InputError, match="time"):
         recorder.append(given.actions[0], broken)

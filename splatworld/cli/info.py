@@ -14,10 +14,10 @@ from splatworld.cli.terminal import Common, Terminal, table
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Common):
-    """Tell what a world, splats of another tool or a capture hold; a world's checksums are verified."""
+    """Tell what a world, a rollout, splats of another tool or a capture hold; checksums are verified."""
 
     path: Annotated[Positional[Path], arg(metavar="PATH")]
-    """A world's folder, a .ply or .splat file, a video or a capture's folder."""
+    """A world's or rollout's folder, a .ply or .splat file, a video or a capture's folder."""
 
 
 def run(options: Options, terminal: Terminal) -> None:

@@ -30,6 +30,7 @@ VERBS = {
     "view": ("view", "worlds in the browser"),
     "simulate": ("simulate", "a family of scenes -> episodes with exact truth"),
     "train-dynamics": ("train_dynamics", "episodes -> the network that moves bodies"),
+    "rollout": ("rollout", "a world and actions -> what is predicted to happen"),
     "eval": ("eval", "measure what the project claims"),
     "demo": ("demo", "the whole line on the sample video"),
 }

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
 from splatworld.cli.terminal import Common, Terminal, table
+
+if TYPE_CHECKING:
+    from splatworld.core.state import State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +29,10 @@ class Options(Common):
     """Longest side of the pictures, px; by default as captured."""
     depth: bool = False
     """Also write NAME_depth.png: 16 bits, 1 step is 1 mm or a thousandth of a capture unit; 0 is unknown."""
+    rollout: Path | None = None
+    """Rollout of this world: render its states, NAME_STEP.png, instead of the world at rest."""
+    step: UseAppendAction[tuple[int, ...]] = ()
+    """With --rollout: after how many actions; repeat it for more; the last one if left out."""
     body_ids: bool = False
     """Also write NAME_body.png: 16 bits, body + 1; 0 is none."""
 
@@ -43,23 +51,39 @@ def run(options: Options, terminal: Terminal) -> None:
     for name in options.camera:
         check_choice("render", "camera", name, tuple(world.cameras))
     names = options.camera or tuple(world.cameras)
+    states = _states(options)
     written = []
-    for done, name in enumerate(names, 1):
+    for done, (name, (suffix, state)) in enumerate(product(names, states.items()), 1):
         camera = world.cameras[name]
         longest = max(camera.size)
         if options.max_side is not None and options.max_side < longest:
             width, height = (max(1, round(side * options.max_side / longest)) for side in camera.size)
             camera = resize(camera, (width, height))
-        rendering = render(world, None, camera)
+        rendering = render(world, state, camera)
         found = {"": pictures.to_bytes(rendering.image)}
         if options.depth:
             found["_depth"] = pictures.depth_steps(rendering.depth)
         if options.body_ids:
             found["_body"] = pictures.body_steps(rendering.body_ids)
         for kind, picture in found.items():
-            file = options.output / f"{name.replace('/', '_')}{kind}.png"
+            file = options.output / f"{name.replace('/', '_')}{suffix}{kind}.png"
             write_file(file, pictures.encode_image(picture))
             written.append(str(file))
-        terminal.progress("rendering", done, len(names))
+        terminal.progress("rendering", done, len(names) * len(states))
     data = {"world": str(options.world), "files": written}
     terminal.result(data, table({"world": options.world, "pictures": len(written), "folder": options.output}))
+
+
+def _states(options: Options) -> dict[str, State | None]:
+    """What ends a picture's name -> the state that it shows."""
+    from splatworld.core.checks import InputError
+    from splatworld.recordings import load_rollout_of
+    from splatworld.store import world_id
+
+    if options.rollout is None:
+        if options.step:
+            raise InputError("render: --step goes with --rollout; give the rollout.")
+        return {"": None}
+    rollout = load_rollout_of(world_id(options.world), options.rollout, steps=options.step)
+    steps = options.step or (rollout.actions.shape[-2],)
+    return {f"_{step:06d}": rollout.states[step] for step in steps}

@@ -1,4 +1,4 @@
-"""What a path holds, in a few figures: a world, splats of another tool, or a capture."""
+"""What a path holds, in a few figures: a world, a rollout, splats of another tool, or a capture."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from splatworld.capture.images import list_images
 from splatworld.capture.layouts import find_layout
 from splatworld.capture.video import VIDEO_SUFFIXES, open_video
 from splatworld.core.checks import InputError
+from splatworld.core.robot import ACTION_SECONDS
 from splatworld.core.splats import Provenance, Splats
 from splatworld.files import old_sibling
+from splatworld.recordings import is_rollout, load_rollout
 
 
 def summarize(path: str | Path) -> dict[str, Any]:
@@ -27,6 +29,8 @@ def summarize(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if (path / "world.json").is_file() or (not path.exists() and old_sibling(path.resolve()).exists()):
         return _world(path)
+    if is_rollout(path):
+        return _rollout(path)
     if path.suffix.lower() in (".ply", ".splat"):
         return {"kind": "splats", "path": str(path), "bytes": _bytes(path), **_splats(ply.read_splats(path))}
     if path.suffix.lower() in VIDEO_SUFFIXES:
@@ -62,6 +66,18 @@ def _world(path: Path) -> dict[str, Any]:
         "scale": document["scale"],
         "unit": "capture units" if world.scale.source == "none" else "m",
         "metrics": world.metrics,
+    }
+
+
+def _rollout(path: Path) -> dict[str, Any]:
+    rollout = load_rollout(path)
+    return {
+        "kind": "rollout",
+        "path": str(path),
+        "bytes": _bytes(path),
+        "world_id": rollout.world_id,
+        "actions": rollout.actions.shape[-2],
+        "lasts": f"{ACTION_SECONDS * rollout.actions.shape[-2]:.1f} s",
     }
 
 

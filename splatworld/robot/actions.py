@@ -75,6 +75,22 @@ def apply_action(world: World, state: State, values: Tensor) -> State:
     return _with_velocities(world, robot, state, moved)
 
 
+def idle_action(world: World, state: State) -> Tensor:
+    """The action [..., A] that leaves the robot of `state` as it is.
+
+    Raises:
+        InputError: no robot.
+    """
+    robot = _robot(world)
+    columns = [world.joint_bodies.index(index) for index in driven_joints(world)]
+    if robot.action.kind == "joints":
+        return state.joints[..., columns]
+    values = state.joints.new_zeros(*state.batch, len(robot.action))
+    if robot.fingers:
+        values[..., 6] = 2 * state.joints[..., world.joint_bodies.index(robot.fingers[0])]
+    return values
+
+
 def driven_joints(world: World) -> tuple[int, ...]:
     """Bodies of the robot whose joints have a value of their own, in the order of its actions."""
     joints = [(index, world.bodies[index].joint) for index in _robot(world).bodies]
