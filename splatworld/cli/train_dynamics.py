@@ -26,8 +26,9 @@ class Options(Common):
 
 
 def run(options: Options, terminal: Terminal) -> None:
+    from splatworld.dynamics.config import training_config
     from splatworld.dynamics.curves import save_curves
-    from splatworld.dynamics.training import summary, train, training_config
+    from splatworld.dynamics.training import summary, train
     from splatworld.evaluate.report import commit_hash
     from splatworld.files import check_writable
 

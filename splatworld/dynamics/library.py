@@ -13,7 +13,7 @@ from splatworld.core import pose
 from splatworld.core.body import Body, background
 from splatworld.core.checks import InputError
 from splatworld.dynamics.scene import DENSITY, Kind, Scene, Solids, pack_solids
-from splatworld.episodes import MAX_BODIES, SUBSTATES, Episodes, load_episodes, load_shape
+from splatworld.episodes import MAX_BODIES, SUBSTATES, Episodes, load_episodes, load_shape, read_document
 from splatworld.geometry.distance import distance_grid
 
 SPACING, MARGIN = 0.004, 0.025
@@ -79,14 +79,19 @@ def load_library(
     if not folders:
         raise InputError("train-dynamics: no episodes; name folders that `splatworld simulate` wrote.")
     loaded = [(Path(folder), load_episodes(folder, most=most)) for folder in folders]
+    documents = [read_document(folder)[1] for folder, _ in loaded]
     wanted = [(i, kind, name) for i, (_, each) in enumerate(loaded) for kind, name in _names(each)]
     bodies: list[Body] = [background(), replace(background(), name="nothing")]
     place: dict[tuple[int, str, str], int] = {}
+    packed: dict[str, int] = {}  # by their files' checksums: folders share shapes
     for done, (i, kind, name) in enumerate(wanted):
-        place[i, kind, name] = len(bodies)
-        shape = load_shape(loaded[i][0], name, kind=kind)
-        source = shape.mesh if shape.mesh is not None else shape.parts
-        bodies.append(replace(shape, grid=distance_grid(source, SPACING, margin=MARGIN)))
+        same = documents[i][kind][name]
+        if same not in packed:
+            packed[same] = len(bodies)
+            shape = load_shape(loaded[i][0], name, kind=kind)
+            source = shape.mesh if shape.mesh is not None else shape.parts
+            bodies.append(replace(shape, grid=distance_grid(source, SPACING, margin=MARGIN)))
+        place[i, kind, name] = packed[same]
         if progress is not None:
             progress(done + 1, len(wanted))
     columns = torch.combinations(torch.arange(BODIES, dtype=torch.int32), 2)
@@ -117,7 +122,17 @@ def draw(library: Library, size: int, actions: int, generator: torch.Generator) 
     windows = library.windows[fits]
     if not len(windows):
         raise InputError(f"train-dynamics: no episode lasts {actions} actions; lower the horizon.")
-    chosen = windows[torch.randint(len(windows), (size,), generator=generator)]
+    return stretches(library, windows[torch.randint(len(windows), (size,), generator=generator)], actions)
+
+
+def stretches(library: Library, chosen: Tensor, actions: int) -> Batch:
+    """Stretches of episodes, ordered by folder.
+
+    Args:
+        library: where they are.
+        chosen: [S, 3] int64 folder, episode, and action that each begins with.
+        actions: of each.
+    """
     parts = []
     for folder in range(len(library.episodes)):
         rows = chosen[chosen[:, 0] == folder]

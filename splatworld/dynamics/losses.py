@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn.functional import huber_loss
 
 from splatworld.core import pose
+from splatworld.core.robot import ACTION_SECONDS
 from splatworld.dynamics import frame
 from splatworld.dynamics.features import SPEED, SPIN
+from splatworld.dynamics.islands import find_islands
 from splatworld.dynamics.library import Batch
 from splatworld.dynamics.model import DynamicsModel
 from splatworld.dynamics.scene import Scene
-from splatworld.dynamics.step import SUBSTEPS, Moving, Predicted, Variation, act, predict_motion
-from splatworld.dynamics.touch import moved, travelled
+from splatworld.dynamics.step import SUBSTEPS, Look, Moving, Predicted, Variation, act, look
+from splatworld.dynamics.touch import find_touches, moved, travelled
 from splatworld.episodes import SUBSTATES
 
-POINT = 0.002
+POINT = 0.001
 """m off that are one unit of loss."""
 TWIST_SHARE = 0.3
 DRAWN_TO = 20.0
@@ -78,50 +81,79 @@ def body_loss(scene: Scene, at: tuple[Tensor, Tensor], poses: Tensor, twists: Te
     return points + TWIST_SHARE * _huber((twists - actual) / unit).mean(-1)
 
 
-def single_loss(said: Predicted, scene: Scene, before: Moving, truth: Moving, numbers: Tensor) -> Tensor:
+def single_loss(said: Predicted, sight: Sight) -> Tensor:
     """Mean loss of one step; each member leaves out every other sixth episode."""
     members = len(said.members)
-    poses = moved(before.poses[said.at], said.members[..., :6].double())
-    loss = body_loss(scene, said.at, poses, said.members[..., 6:].double(), truth)
-    keep = (numbers[said.at[0]] % (2 * members))[None] != torch.arange(members)[:, None]
+    poses = moved(sight.before.poses[said.at], said.members[..., :6].double())
+    loss = body_loss(sight.scene, said.at, poses, said.members[..., 6:].double(), sight.truth)
+    keep = (sight.numbers[said.at[0]] % (2 * members))[None] != torch.arange(members)[:, None]
     return (loss * keep).sum() / keep.sum().clamp(min=1)
 
 
-def likelihood_loss(said: Predicted, before: Moving, truth: Moving) -> Tensor:
+def likelihood_loss(said: Predicted, sight: Sight) -> Tensor:
     """Mean negative log-likelihood of one step under each member's Gaussian; means are constants."""
-    way = travelled(before.poses[said.at], truth.poses[said.at])
-    actual = torch.cat([way, truth.twists[said.at]], dim=-1).float()
+    way = travelled(sight.before.poses[said.at], sight.truth.poses[said.at])
+    actual = torch.cat([way, sight.truth.twists[said.at]], dim=-1).float()
     gap = actual - said.members.detach()
     local = frame.to_local(said.heading[:, None], gap.unflatten(-1, (4, 3))).flatten(-2)
     bounded = local.square().clamp(max=1.0)  # m, rad: a body that fell the other way says nothing about its spread
     return 0.5 * (said.log_variance + bounded * torch.exp(-said.log_variance)).mean()
 
 
-def step_once(model: DynamicsModel, batch: Batch, pace: Tensor, seconds: float, noise: Noise, variation: Variation,
-              generator: torch.Generator) -> tuple[Predicted, Moving, Moving]:  # fmt: skip
-    """Predict some bodies [S, B] of a batch one step ahead: what was said, from where, and what happened."""
-    states, substates = len(batch.numbers), SUBSTATES if seconds > 0.05 else 1
-    at = torch.zeros(states, dtype=torch.int64)
-    if substates == 1:
-        at = torch.randint(SUBSTATES, (states,), generator=generator)
-    before = disturbed(batch, at, noise, generator)
-    rows = torch.arange(states)
-    truth = start(batch.scene, batch.poses[rows, at + substates], batch.twists[rows, at + substates])
-    said = predict_motion(model, batch.scene, before, truth.poses, pace, seconds, variation=variation)
-    return said, before, truth
+@dataclass(frozen=True)
+class Sight:
+    """One step of some bodies of a batch: what is seen before it, and what happened.
+
+    Attributes:
+        look: at N of the bodies.
+        scene: of S states.
+        before: as they are seen.
+        truth: afterwards.
+        numbers: [S] int64, of which episode each state is.
+    """
+
+    look: Look
+    scene: Scene
+    before: Moving
+    truth: Moving
+    numbers: Tensor
 
 
-def rollout_loss(model: DynamicsModel, batch: Batch, actions: int, noise: Noise, variation: Variation,
+def see(batch: Batch, noise: Noise, generator: torch.Generator) -> list[Sight]:
+    """The first action of a batch as whole and short steps of the bodies that take such."""
+    scene, rows = batch.scene, torch.arange(len(batch.numbers))
+    ends = batch.poses[:, SUBSTATES]
+    islands = find_islands(scene, batch.poses[:, 0], batch.twists[:, 0], ends, ACTION_SECONDS, unsure=scene.free)
+    found = []
+    for pace, substates in ((islands.awake & ~islands.fine, SUBSTATES), (islands.fine, 1)):
+        if not bool(pace.any()):
+            continue
+        at = torch.randint(SUBSTATES // substates, (len(rows),), generator=generator)
+        before = disturbed(batch, at, noise, generator)
+        truth = start(scene, batch.poses[rows, at + substates], batch.twists[rows, at + substates])
+        touch = find_touches(scene, before.poses, truth.poses, pace)
+        seen = look(scene, touch, before, truth.poses, ACTION_SECONDS * substates / SUBSTATES)
+        found.append(Sight(seen, scene, before, truth, batch.numbers))
+    return found
+
+
+def follow(model: DynamicsModel, batch: Batch, now: Moving, *, variation: Variation | None = None) -> Iterator[Moving]:
+    """The bodies of a batch at the ends of its actions; they go on from where they came, tools from where they were."""
+    tools = batch.scene.tool[..., None]
+    for t in range(0, batch.poses.shape[1] - 1, SUBSTATES):
+        placed = replace(now, poses=torch.where(tools, batch.poses[:, t], now.poses))
+        now = act(model, batch.scene, placed, batch.poses[:, t + SUBSTATES], variation=variation).moving
+        yield now
+
+
+def rollout_loss(model: DynamicsModel, batch: Batch, noise: Noise, variation: Variation,
                  generator: torch.Generator) -> Tensor:  # fmt: skip
-    """Mean loss at the ends of actions, the network going on from where it came, tools from where they were."""
+    """Mean loss at the ends of all actions of a batch."""
     zero = torch.zeros(len(batch.numbers), dtype=torch.int64)
-    now = disturbed(batch, zero, noise, generator)
+    begin = disturbed(batch, zero, noise, generator)
     total, count = torch.zeros((), dtype=torch.float64), 0
-    for t in range(actions):
-        tools = batch.scene.tool[..., None]
+    for t, now in enumerate(follow(model, batch, begin, variation=variation)):
         poses, ends = batch.poses[:, t * SUBSTATES], batch.poses[:, (t + 1) * SUBSTATES]
-        placed = Moving(torch.where(tools, poses, now.poses), *list(vars(now).values())[1:])
-        now = act(model, batch.scene, placed, ends, variation=variation).moving
         truth = start(batch.scene, ends, batch.twists[:, (t + 1) * SUBSTATES])
         moving = batch.scene.free & (now.awake | (ends != poses).any(-1))
         states, bodies = moving.nonzero().unbind(-1)

@@ -10,13 +10,13 @@ from torch import Tensor
 from splatworld import native
 from splatworld.core.robot import ACTION_SECONDS
 from splatworld.dynamics import frame
-from splatworld.dynamics.features import look_around
+from splatworld.dynamics.features import Around, look_around
 from splatworld.dynamics.islands import find_islands, still
 from splatworld.dynamics.model import DynamicsModel
 from splatworld.dynamics.network import read_motion
 from splatworld.dynamics.projection import SLOP, project
 from splatworld.dynamics.scene import Kind, Scene, room
-from splatworld.dynamics.touch import find_touches, moved, travelled
+from splatworld.dynamics.touch import Touch, find_touches, moved, travelled
 from splatworld.geometry.contacts import REACH
 
 SUBSTEPS = 5
@@ -181,6 +181,25 @@ class Predicted:
     heading: Tensor
 
 
+@dataclass(frozen=True)
+class Look:
+    """What is seen of N bodies of S states before the network has its say.
+
+    Attributes:
+        around: the bodies.
+        tools: [S, B, 6] m and rad, world axes, how tools move during the step.
+    """
+
+    around: Around
+    tools: Tensor
+
+
+def look(scene: Scene, touch: Touch, before: Moving, ends: Tensor, seconds: float) -> Look:
+    """See what the network reads of the bodies of `touch`; other arguments as of `advance`."""
+    tools = torch.where(scene.tool[..., None], travelled(before.poses.detach(), ends).float(), 0.0)
+    return Look(look_around(scene, touch, before.poses, before.twists, before.latents, seconds), tools)
+
+
 def predict_motion(
     model: DynamicsModel,
     scene: Scene,
@@ -193,12 +212,17 @@ def predict_motion(
 ) -> Predicted:
     """What the network says of some bodies; arguments as of `advance`."""
     touch = find_touches(scene, before.poses, ends, wanted)
-    at = (touch.state, touch.body)
     if variation is None and not _learns(model, before):
         said = read_motion(model, scene, touch, before.poses, before.twists, before.latents, ends, seconds)
-        return Predicted(at, *said)
-    around = look_around(scene, touch, before.poses, before.twists, before.latents, seconds)
-    tools = torch.where(scene.tool[..., None], travelled(before.poses.detach(), ends).float(), 0.0)
+        return Predicted((touch.state, touch.body), *said)
+    return foresee(model, look(scene, touch, before, ends, seconds), variation=variation)
+
+
+def foresee(model: DynamicsModel, seen: Look, *, variation: Variation | None = None) -> Predicted:
+    """What the network says of the bodies that it sees, by torch."""
+    around, tools = seen.around, seen.tools
+    touch = around.touch
+    at = (touch.state, touch.body)
     coasting = frame.twists_to_world(around.heading, around.coasting)
     flip = None if variation is None else variation.mirror[touch.state]
     said = model(around, tools.index_put(at, coasting), mirror=flip)

@@ -4,113 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 
 from splatworld import native
-from splatworld.core.checks import FormatError, InputError
-from splatworld.core.options import changed
+from splatworld.dynamics.calibration import calibrate
 from splatworld.dynamics.checkpoint import save_model
-from splatworld.dynamics.islands import find_islands
+from splatworld.dynamics.config import STAGES, TrainingConfig
 from splatworld.dynamics.library import Batch, Library, draw, load_library
-from splatworld.dynamics.losses import Noise, likelihood_loss, rollout_loss, single_loss, step_once
-from splatworld.dynamics.model import DynamicsModel, ModelConfig
-from splatworld.dynamics.step import Variation
-from splatworld.episodes import SUBSTATES
+from splatworld.dynamics.losses import Sight, likelihood_loss, rollout_loss, see, single_loss
+from splatworld.dynamics.model import DynamicsModel
+from splatworld.dynamics.step import Variation, foresee
+from splatworld.episodes import read_document
 from splatworld.unfinished import Checkpoint
 
-STAGES = ("single", "rollout", "spread")
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How to train.
-
-    Attributes:
-        episodes: folders that `splatworld simulate` wrote.
-        validation: folders on which the loss is measured; empty: none.
-        most: episodes read of each folder, about.
-        single, rollout, spread: steps of the three stages.
-        batch, rollout_batch: scenes a step.
-        horizon: actions that rollouts grow to, from 2.
-        rate, last_rate: learning rate at first and at the end of the first two stages, falling as a cosine.
-        warmup: steps over which the rate rises.
-        clip: largest norm of a gradient.
-        average: share of the averaged weights kept at a step.
-        check_every: steps between measurements on `validation`.
-        seed: of weights and batches.
-        threads: of everything; results are repeatable with 1.
-        noise: added to inputs.
-        model: the network's size.
-    """
-
-    episodes: tuple[str, ...] = ("episodes/push",)
-    validation: tuple[str, ...] = ("",)
-    most: int = 100_000
-    single: int = 20_000
-    rollout: int = 4_000
-    spread: int = 2_000
-    batch: int = 128
-    rollout_batch: int = 32
-    horizon: int = 10
-    rate: float = 2e-3
-    last_rate: float = 1e-5
-    warmup: int = 100
-    clip: float = 1.0
-    average: float = 0.999
-    check_every: int = 500
-    seed: int = 0
-    threads: int = 1
-    noise: Noise = field(default_factory=Noise)
-    model: ModelConfig = field(default_factory=ModelConfig)
-
-    def __post_init__(self) -> None:
-        for name in ("batch", "rollout_batch", "check_every", "most", "threads"):
-            if getattr(self, name) < 1:
-                raise InputError(f"TrainingConfig: {name} is {getattr(self, name)}, expected at least 1.")
-        if self.horizon < 2 or self.steps < 1 or min(self.single, self.rollout, self.spread) < 0:
-            raise InputError("TrainingConfig: expected a horizon of 2 or more and at least one step in all stages.")
-        if not 0 <= self.average < 1:
-            raise InputError(f"TrainingConfig: average is {self.average}, expected 0 or more and below 1.")
-
-    @property
-    def steps(self) -> int:
-        return self.single + self.rollout + self.spread
-
-    def stage(self, step: int) -> str:
-        """Which of `STAGES` a step belongs to."""
-        return STAGES[(step >= self.single) + (step >= self.single + self.rollout)]
-
-    def actions(self, step: int) -> int:
-        """How long the rollouts of a step are: 2 to `horizon`, in equal parts of the stage."""
-        if self.stage(step) != "rollout":
-            return 1
-        return 2 + (self.horizon - 1) * (step - self.single) // self.rollout
-
-
-def training_config(path: str | Path) -> TrainingConfig:
-    """Options from a YAML file that holds what differs from the defaults.
-
-    Raises:
-        InputError: no such file or option, or a value that makes no sense.
-        FormatError: the file is not YAML.
-    """
-    file = Path(path)
-    if not file.is_file():
-        raise InputError(f"{path}: no such file; give a YAML file of training options.")
-    try:
-        given = yaml.safe_load(file.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise FormatError(f"{file}: not YAML ({' '.join(str(error).split())}).") from error
-    if not isinstance(given, dict):
-        raise InputError(f"{file}: expected options and their values, such as 'episodes: [episodes/push]'.")
-    return changed(file, TrainingConfig(), given)
+CHECKS = 4
+"""Batches of validation."""
+ROLLOUT_RATE = 0.2
+"""Share of the learning rate that rollouts begin with."""
 
 
 class Training:
@@ -130,14 +47,18 @@ class Training:
         self.model = DynamicsModel(config.model)
         self.averaged = {name: value.detach().clone() for name, value in self.model.named_parameters()}
         self._moments = {name: torch.zeros(2, *value.shape) for name, value in self.averaged.items()}
-        self._checks = [] if validation is None else [self._batch(validation, 7_000_000 + i, 1) for i in range(4)]
+        self._pool: dict[int, list[Sight]] = {}
+        self._checks = [] if validation is None else [self._seen(validation, 7_000_000 + i) for i in range(CHECKS)]
 
     def train_step(self) -> float:
         """One step; returns its loss."""
         config, stage = self.config, self.config.stage(self.step)
         parameters = dict(self.model.named_parameters())
         trained = [name for name in parameters if name.startswith("spread") == (stage == "spread")]
-        loss = self._loss(self.model, self._batch(self.library, self.step, config.actions(self.step)), stage)
+        if stage == "rollout":
+            loss = self._rollout(self.step)
+        else:
+            loss = self._loss(self.model, self._sights(), stage, self.step)
         if loss.requires_grad:
             gradients = torch.autograd.grad(loss, [parameters[name] for name in trained], allow_unused=True)
             self._update({name: g for name, g in zip(trained, gradients, strict=True) if g is not None})
@@ -152,7 +73,7 @@ class Training:
         """Mean loss of the averaged network's single steps on `validation`."""
         model = self.result()
         with torch.no_grad():
-            losses = [float(self._loss(model, pair, "single")) for pair in self._checks]
+            losses = [float(self._loss(model, sights, "single", i)) for i, sights in enumerate(self._checks)]
         return sum(losses) / len(losses)
 
     def result(self) -> DynamicsModel:
@@ -175,34 +96,50 @@ class Training:
         self.step = int(state["progress"]["step"])
         self.losses = json.loads(state["progress"]["losses"].numpy().tobytes())
 
+    def _sights(self) -> list[Sight]:
+        """What the present step trains on. Looking costs more than learning: a pool of batches is used several times
+        over, each time in another order and by other members (Choi et al., "Faster neural network training with data
+        echoing", 2019)."""
+        config = self.config
+        block, place = divmod(self.step, config.pool * config.reuse)
+        turn, index = divmod(place, config.pool)
+        if turn:
+            generator = torch.Generator().manual_seed(config.seed * 1_000_003 + block * config.reuse + turn)
+            index = int(torch.randperm(config.pool, generator=generator)[index])
+        key = block * config.pool + index
+        if key not in self._pool:
+            self._pool = {k: sights for k, sights in self._pool.items() if k >= block * config.pool}
+            self._pool[key] = self._seen(self.library, key)
+        return self._pool[key]
+
+    def _seen(self, library: Library, key: int) -> list[Sight]:
+        batch, generator = self._batch(library, key, 1)
+        return see(batch, self.config.noise, generator)
+
     def _batch(self, library: Library, key: int, actions: int) -> tuple[Batch, torch.Generator]:
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + key)
         size = self.config.batch if actions == 1 else self.config.rollout_batch
         return draw(library, size, actions, generator), generator
 
-    def _loss(self, model: DynamicsModel, drawn: tuple[Batch, torch.Generator], stage: str) -> Tensor:
-        batch, generator = drawn[0], torch.Generator().manual_seed(drawn[1].initial_seed() + 1)
-        config, count = self.config, len(batch.numbers)
-        variation = Variation(
-            torch.rand(count, generator=generator) < 0.5,
-            torch.randint(config.model.members, (count,), generator=generator),
-        )
-        if stage == "rollout":
-            actions = (batch.poses.shape[1] - 1) // SUBSTATES
-            return rollout_loss(model, batch, actions, config.noise, variation, generator)
-        ends = batch.poses[:, SUBSTATES]
-        islands = find_islands(batch.scene, batch.poses[:, 0], batch.twists[:, 0], ends, 0.1, unsure=batch.scene.free)
+    def _variation(self, count: int, key: int) -> tuple[Variation, torch.Generator]:
+        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + key + 500_000_000)
+        mirror = torch.rand(count, generator=generator) < 0.5
+        return Variation(mirror, torch.randint(self.config.model.members, (count,), generator=generator)), generator
+
+    def _loss(self, model: DynamicsModel, sights: list[Sight], stage: str, key: int) -> Tensor:
+        """Mean over bodies of a batch's first action."""
         total, weight = torch.zeros(()), 0
-        for pace, seconds in ((islands.awake & ~islands.fine, 0.1), (islands.fine, 0.02)):
-            if not bool(pace.any()):
-                continue
-            said, before, truth = step_once(model, batch, pace, seconds, config.noise, variation, generator)
-            if stage == "spread":
-                loss = likelihood_loss(said, before, truth)
-            else:
-                loss = single_loss(said, batch.scene, before, truth, batch.numbers)
+        for sight in sights:
+            said = foresee(model, sight.look, variation=self._variation(len(sight.numbers), key)[0])
+            loss = likelihood_loss(said, sight) if stage == "spread" else single_loss(said, sight)
             total, weight = total + len(said.at[0]) * loss, weight + len(said.at[0])
         return total / max(weight, 1)
+
+    def _rollout(self, key: int) -> Tensor:
+        config = self.config
+        batch = self._batch(self.library, key, config.actions(key))[0]
+        variation, generator = self._variation(len(batch.numbers), key)
+        return rollout_loss(self.model, batch, config.noise, variation, generator)
 
     def _update(self, gradients: dict[str, Tensor]) -> None:
         """Adam (Kingma and Ba, 2015) on clipped gradients; a gradient that is not finite is passed over."""
@@ -211,8 +148,8 @@ class Training:
             return
         shrink = min(1.0, self.config.clip / max(float(norm), 1e-12))
         config = self.config
-        fresh = config.single + config.rollout if config.stage(self.step) == "spread" else 0
-        rate, done = self._rate(), self.step - fresh + 1
+        rate, since = self._rate(), self._since() + 1
+        done = since if config.stage(self.step) == "spread" else self.step + 1
         with torch.no_grad():
             for name, parameter in self.model.named_parameters():
                 if name not in gradients:
@@ -223,17 +160,25 @@ class Training:
                 second.lerp_(gradient.square(), 0.001)
                 size = (second / (1 - 0.999**done)).sqrt() + 1e-8
                 parameter.sub_(rate * (first / (1 - 0.9**done)) / size)
-                # Early on the average follows closely.
-                keep = min(self.config.average, done / (done + 10))
+                # Early in a stage the average follows closely.
+                keep = min(self.config.average, (since - 1) / (since + 10))
                 self.averaged[name].lerp_(parameter, 1 - keep)
 
-    def _rate(self) -> float:
+    def _since(self) -> int:
+        """Steps of the present stage that are done."""
         config = self.config
-        main = max(config.single + config.rollout, 1)
-        along = self.step / main if self.step < main else (self.step - main) / max(config.spread, 1)
-        cosine = 0.5 * (1 + torch.cos(torch.tensor(torch.pi * min(along, 1.0))).item())
+        return (
+            self.step
+            - {"single": 0, "rollout": config.single, "spread": config.single + config.rollout}[config.stage(self.step)]
+        )
+
+    def _rate(self) -> float:
+        """Falls as a cosine in every stage; rollouts begin with a share of it."""
+        config, stage = self.config, self.config.stage(self.step)
+        first = config.rate * (ROLLOUT_RATE if stage == "rollout" else 1)
+        cosine = 0.5 * (1 + math.cos(math.pi * self._since() / getattr(config, stage)))
         rise = min(1.0, (self.step + 1) / max(config.warmup, 1))
-        return rise * (config.last_rate + (config.rate - config.last_rate) * cosine)
+        return rise * (config.last_rate + (first - config.last_rate) * cosine)
 
 
 def train(
@@ -261,7 +206,8 @@ def train(
     native.set_threads(config.threads)
     library = load_library(config.episodes, most=config.most, progress=lambda a, b: progress("shapes", a, b))
     folders = [folder for folder in config.validation if folder]
-    training = Training(config, library, load_library(folders, most=config.most) if folders else None)
+    validation = load_library(folders, most=config.most) if folders else None
+    training = Training(config, library, validation)
     target.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({**asdict(config), "windows": len(library.windows)}, sort_keys=True)
     saved = Checkpoint(_beside(target, ".unfinished"), hashlib.sha256(text.encode()).hexdigest(), say=say)
@@ -273,8 +219,13 @@ def train(
         progress(config.stage(step), step + 1, config.steps)
         if saved.due():
             saved.save(training.state())
-    notes = {"training": asdict(config), "commit": commit, "metrics": summary(training)}
-    save_model(training.result(), target, notes=notes)
+    model, metrics = training.result(), summary(training)
+    if validation is not None:
+        metrics["held"] = calibrate(model, validation, seed=config.seed)
+    data = [{k: read_document(each)[1].get(k) for k in ("split", "seed", "count", "commit")} | {"folder": str(each)}
+            for each in config.episodes]  # fmt: skip
+    notes = {"training": asdict(config), "data": data, "commit": commit, "metrics": metrics}
+    save_model(model, target, notes=notes)
     _beside(target, ".json").write_text(json.dumps({**notes, "losses": training.losses}, indent=1) + "\n")
     _beside(target, ".unfinished").unlink(missing_ok=True)
     return training

@@ -14,6 +14,7 @@ SUITES = {
     "reconstruction": "splatworld.evaluate.reconstruction",
     "bodies": "splatworld.evaluate.bodies",
     "permanence": "splatworld.evaluate.permanence",
+    "dynamics": "splatworld.evaluate.dynamics",
 }
 """Suite -> module with `run(*, quick, long, progress) -> Report`."""
 

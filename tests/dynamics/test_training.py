@@ -9,10 +9,11 @@ pytest.importorskip("mujoco", reason="episodes to train on need the extra 'sim':
 from splatworld.cli.main import BAD_INPUT, DONE, main
 from splatworld.core.checks import InputError
 from splatworld.dynamics.checkpoint import load_model, read_notes
+from splatworld.dynamics.config import TrainingConfig, training_config
 from splatworld.dynamics.library import BODIES, NOTHING, draw, load_library
 from splatworld.dynamics.model import ModelConfig
 from splatworld.dynamics.scene import Kind
-from splatworld.dynamics.training import Training, TrainingConfig, train, training_config
+from splatworld.dynamics.training import Training, train
 from splatworld.simulate.episodes.configs import family_config
 from splatworld.simulate.episodes.generate import generate
 
@@ -105,7 +106,7 @@ def test_the_command_writes_a_checkpoint_that_says_how_it_was_made(episodes, tmp
     assert main(["train-dynamics", str(file), "-o", str(target), "--quiet"]) == DONE
     notes = read_notes(target)
     assert notes["training"]["seed"] == 0
-    assert set(notes["metrics"]) == {"single", "rollout", "spread", "validation"}
+    assert set(notes["metrics"]) == {"single", "rollout", "spread", "validation", "held"}
     assert load_model(target).config.trunk == (32,)
     names = sorted(path.name for path in tmp_path.iterdir() if path != file)
     assert names == ["model.safetensors", "model.safetensors.json", "model.safetensors.png"]
