@@ -1,22 +1,20 @@
-"""Rows on metres and up: the sample against its truth, real RGB-D views against their depth sensor."""
+"""Rows on metres: real RGB-D views against their depth sensor."""
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import torch
 
 from splatworld.capture.config import CaptureConfig, Progress
 from splatworld.capture.load import load_capture
-from splatworld.capture.metric import MetricConfig, to_metres
+from splatworld.capture.metric import to_metres
 from splatworld.capture.scale import scale_from_depth
 from splatworld.capture.undistort import undistort
-from splatworld.core import pose
 from splatworld.core.clip import PosedClip
 from splatworld.core.world import World
 from splatworld.evaluate.report import Line, line
-from splatworld.evaluate.sample_truth import LEAST_ALPHA, align, read_truth
+from splatworld.evaluate.sample_truth import LEAST_ALPHA
 from splatworld.reconstruct.config import FitConfig
 from splatworld.reconstruct.fit import fit
 from splatworld.render.render import render
@@ -25,33 +23,16 @@ SHELF = Path("shelf_rgbd") / "scene-0000"
 """15 views of a shelf by a robot arm, in the folder of real captures."""
 
 
-def lines(sample: Path, data: Path, *, quick: bool = False, progress: Progress | None = None) -> list[Line]:
-    """Rows of the suite `bodies` on scale and up.
+def lines(data: Path, *, quick: bool = False, progress: Progress | None = None) -> list[Line]:
+    """Rows of the suite `bodies` on scale and depth of real views.
 
     Args:
-        sample: folder of the sample video and its truth.
         data: folder of real captures; rows of those that are not there have no value.
         quick: cameras from small frames, and no fit.
         progress: told of each stage.
     """
     config = CaptureConfig.preset("fast") if quick else CaptureConfig()
-    return [*_sample(sample, config, progress), *_shelf(data / SHELF, config, quick=quick, progress=progress)]
-
-
-def _sample(folder: Path, config: CaptureConfig, progress: Progress | None) -> list[Line]:
-    truth = read_truth(folder)
-    known = MetricConfig(truth["marker"]["side_m"], truth["marker"]["id"])
-    posed = to_metres(undistort(load_capture(folder / "video.mp4", config, progress=progress)), known)
-    rest, _ = align(posed, truth)
-    error = 1 / rest.scale - 1
-    up = pose.rotate(rest.quat, torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64))
-    height = float(rest.translation[2]) - truth["table_height"]
-    return [
-        line("sample: scale error, marker of known size", 100 * abs(error), "%", "<= 1"),
-        line("sample: scale error in its own standard deviations", abs(error) / posed.scale.std, "", "<= 2"),
-        line("sample: up, error", math.degrees(math.acos(min(1.0, float(up[2])))), "degrees", "<= 1"),
-        line("sample: height of the table, error", 1000 * abs(height), "mm"),
-    ]
+    return _shelf(data / SHELF, config, quick=quick, progress=progress)
 
 
 def _shelf(folder: Path, config: CaptureConfig, *, quick: bool, progress: Progress | None) -> list[Line]:

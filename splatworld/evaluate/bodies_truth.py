@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +99,23 @@ def _revealed(folder: Path, entry: dict[str, Any]) -> tuple[np.ndarray, np.ndarr
     return target, mask
 
 
-def chamfer(
-    world: World, found: dict[int, int], folder: Path, truth: dict[str, Any]
-) -> dict[int, tuple[float | None, float | None]]:
-    """Symmetric Chamfer distance in m between true and found meshes, where surface was seen and where it was completed.
+@dataclass(frozen=True)
+class SurfaceErrors:
+    """Symmetric Chamfer distances between a true mesh and the one that was found.
+
+    Attributes:
+        seen: m, where the surface was seen; None if none of it was.
+        completed: m, where it was completed; None if nothing was.
+        diagonal: m, of the box around the true mesh.
+    """
+
+    seen: float | None
+    completed: float | None
+    diagonal: float
+
+
+def chamfer(world: World, found: dict[int, int], folder: Path, truth: dict[str, Any]) -> dict[int, SurfaceErrors]:
+    """How far true and found meshes are apart, by true body id.
 
     A part of a surface counts as seen where an observed splat of the body is within `NEAR` of it; each distance is the
     mean over both directions.
@@ -113,7 +126,7 @@ def chamfer(
         folder: the sample's.
         truth: as read by `read_truth`.
     """
-    rows: dict[int, tuple[float | None, float | None]] = {}
+    rows: dict[int, SurfaceErrors] = {}
     for entry in truth["bodies"]:
         body = world.bodies[found.get(entry["id"], 0)]
         if entry["id"] not in found or body.mesh is None:
@@ -131,7 +144,8 @@ def chamfer(
                 away[mask == side].mean() for (_, away), mask in zip(ways, seen, strict=True) if (mask == side).any()
             ]
             parts.append(float(np.mean(means)) if means else None)
-        rows[entry["id"]] = (parts[0], parts[1])
+        extent = real.vertices.amax(0) - real.vertices.amin(0)
+        rows[entry["id"]] = SurfaceErrors(parts[0], parts[1], float(extent.norm()))
     return rows
 
 

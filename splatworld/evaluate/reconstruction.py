@@ -129,7 +129,7 @@ def _sample(say: Progress, capture: CaptureConfig, config: FitConfig, psnr: str,
     truth = read_truth(SAMPLE)
     say("sample: capture and fit")
     made = _make(say, SAMPLE / "video.mp4", capture, config)
-    best, error = align(made.posed, truth)
+    best, error = align(dict(zip(made.posed.clip.names, made.posed.cameras, strict=True)), truth)
     clean = _against_clean(made.world, made.raw)
     away = 1000 * depth_error(made.world, made.posed, SAMPLE, truth, scale=best.scale)
     return [

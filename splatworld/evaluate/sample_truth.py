@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from splatworld.core.camera import Camera
 from splatworld.core.checks import InputError
 from splatworld.core.clip import PosedClip
 from splatworld.core.similarity import Similarity, fit_similarity
@@ -33,11 +35,16 @@ def read_truth(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "truth.json").read_text())
 
 
-def align(posed: PosedClip, truth: dict[str, Any]) -> tuple[Similarity, float]:
-    """The best similarity from the capture's frame to the true one, and the RMS distance of camera positions in m."""
-    found = torch.stack([camera.world_from_camera[:3] for camera in posed.cameras]).double()
+def align(cameras: Mapping[str, Camera], truth: dict[str, Any]) -> tuple[Similarity, float]:
+    """The best similarity from the cameras' frame to the true one, and the RMS distance of their positions in m.
+
+    Args:
+        cameras: by name, `frame_NNNNNN`.
+        truth: as read by `read_truth`.
+    """
+    found = torch.stack([camera.world_from_camera[:3] for camera in cameras.values()]).double()
     poses = np.array(truth["world_from_camera"])
-    true = torch.from_numpy(poses[[frame_number(name) for name in posed.clip.names], :3]).double()
+    true = torch.from_numpy(poses[[frame_number(name) for name in cameras], :3]).double()
     best = fit_similarity(found, true)
     return best, float((best.points(found) - true).pow(2).sum(dim=-1).mean().sqrt())
 

@@ -1,5 +1,6 @@
 import pytest
 
+from splatworld.core.checks import InputError
 from splatworld.evaluate import resume
 from splatworld.evaluate.report import line
 
@@ -37,3 +38,31 @@ def test_another_commit_is_measured_anew(tmp_path, monkeypatch):
     seen.clear()
     resume.measure_parts("suite", parts(seen), print, folder=tmp_path)
     assert seen == ["a", "b", "c"]
+
+
+def test_a_part_that_fails_costs_no_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(resume, "commit_hash", lambda: "abc")
+    seen: list[str] = []
+    broken = parts(seen)
+    broken["a"] = lambda: [][1]
+    broken["b"] = lambda: raised(InputError("the capture is damaged; copy it again."))
+    heard: list[str] = []
+    rows = resume.measure_parts("suite", broken, heard.append, folder=tmp_path)
+    assert [row.value for row in rows] == [None, None, 1.5]
+    assert "IndexError: list index out of range (test_resume.py, line" in rows[0].name
+    assert rows[1].name == "b: not measured, the capture is damaged; copy it again."
+    assert heard == [rows[0].name, rows[1].name]
+    seen.clear()
+    rows = resume.measure_parts("suite", parts(seen), print, folder=tmp_path)
+    assert seen == ["a", "b"]
+    assert [row.value for row in rows] == [1.5, 1.5, 1.5]
+
+
+def test_nothing_is_kept_without_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert len(resume.measure_parts("suite", parts([]), print, folder=None)) == 3
+    assert not list(tmp_path.iterdir())
+
+
+def raised(error: Exception) -> list:
+    raise error
