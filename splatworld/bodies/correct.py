@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from splatworld.bodies.numbering import Numbering
+from splatworld.bodies.numbering import Numbering, selected
 from splatworld.bodies.pieces import PIECES, grown, halves
 from splatworld.core import pose
 from splatworld.core.body import KINDS, Body, Joint
@@ -35,7 +35,7 @@ def merge(world: World, names: list[str]) -> World:
     """One body of several; the first gives name and kind. With "background" among them, all become background.
 
     Raises:
-        InputError: fewer than two different bodies, or one has a joint.
+        InputError: fewer than two different bodies, one that another hangs on, or the first is deformable.
     """
     indices = sorted({body_index(world, name) for name in names}, key=lambda i: (i != 0, names.index(_name(world, i))))
     if len(indices) < 2:
@@ -44,6 +44,8 @@ def merge(world: World, names: list[str]) -> World:
     ids = world.splats.body_ids.clone()
     ids[torch.isin(ids, ids.new_tensor(rest))] = first
     bodies = list(world.bodies)
+    if bodies[first].node_range is not None:
+        raise InputError(f"merge: {_name(world, first)!r} is deformable, its nodes carry what it had; merge before.")
     if first:
         bodies[first] = _fresh(world.splats, ids, first, bodies[first])
         return reindexed(world, ids, bodies, drop=rest)
@@ -51,7 +53,7 @@ def merge(world: World, names: list[str]) -> World:
     seen = (world.splats.provenance != int(Provenance.COMPLETED)) | (world.splats.body_ids == 0)
     seen |= ids > 0
     merged = reindexed(world, ids, bodies, drop=rest)
-    return replace(merged, splats=merged.splats.select(seen))
+    return selected(merged, seen)
 
 
 def split(world: World, name: str) -> World:
@@ -183,12 +185,11 @@ def set_joint(
 def reindexed(world: World, ids: Tensor, bodies: list[Body], drop: list[int]) -> World:
     """The world with new owners [N] of its splats and without the bodies `drop`, of which no splat is left.
 
+    Nodes go with their bodies.
+
     Raises:
-        InputError: another body hangs on one of them or follows its joint, only a part of the robot would go, or the
-            world has deformable bodies, whose nodes are numbered.
+        InputError: another body hangs on one of them or follows its joint, or only a part of the robot would go.
     """
-    if drop:
-        check_rigid(world)
     kept = [i for i in range(len(bodies)) if i not in drop]
     for body in (bodies[i] for i in kept):
         leader = body.joint.mimic[0] if body.joint is not None and body.joint.mimic is not None else None
@@ -202,23 +203,25 @@ def reindexed(world: World, ids: Tensor, bodies: list[Body], drop: list[int]) ->
         raise InputError(f"{bodies[drop[0]].name!r} is a link of the robot, which is kept or goes as a whole.")
     new = torch.full((len(bodies),), -1, dtype=torch.int64)
     new[kept] = torch.arange(len(kept))
-    numbers = Numbering(new, torch.arange(len(world.rest_nodes)), len(kept))
+    gone = torch.zeros(len(world.rest_nodes), dtype=torch.bool)
+    for first, end in (bodies[i].node_range or (0, 0) for i in drop):
+        gone[first:end] = True
+    numbers = Numbering(new, torch.where(gone, -1, (~gone).cumsum(0) - 1), len(kept))
     ordered = tuple(numbers.body(bodies[i]) for i in kept)
     latents = world.prior_latents
     if latents is not None:
         latents = latents[[i for i in kept if i < len(latents)]]
     splats = replace(world.splats, body_ids=numbers.ids(ids))
-    return replace(world, splats=splats, bodies=ordered, robot=numbers.robot(robot), prior_latents=latents)
-
-
-def check_rigid(world: World) -> None:
-    """Require that no splats hang on nodes, which are numbered.
-
-    Raises:
-        InputError: there are deformable bodies.
-    """
-    if world.skin is not None:
-        raise InputError("this world has deformable bodies, whose nodes are numbered: correct bodies before that.")
+    skin = world.skin if any(body.node_range is not None for body in ordered) else None
+    return replace(
+        world,
+        splats=splats,
+        bodies=ordered,
+        rest_nodes=world.rest_nodes[~gone],
+        skin=None if skin is None else numbers.skin(skin, splats.body_ids),
+        robot=numbers.robot(robot),
+        prior_latents=latents,
+    )
 
 
 def _with_body(world: World, own: Tensor, name: str) -> World:

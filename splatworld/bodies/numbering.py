@@ -67,3 +67,9 @@ def skin_of(world: World, width: int) -> Skin:
     more = max(0, width - world.skin.indices.shape[1])
     pad = torch.nn.functional.pad
     return Skin(pad(world.skin.indices, (0, more)).int().clone(), pad(world.skin.weights, (0, more)).float().clone())
+
+
+def selected(world: World, keep: Tensor) -> World:
+    """The world with the splats `keep` [N] bool alone."""
+    skin = None if world.skin is None else Skin(world.skin.indices[keep], world.skin.weights[keep])
+    return replace(world, splats=world.splats.select(keep), skin=skin)

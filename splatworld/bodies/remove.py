@@ -7,8 +7,9 @@ from dataclasses import replace
 import torch
 
 from splatworld.bodies.complete import complete
-from splatworld.bodies.correct import body_index, check_rigid, reindexed
+from splatworld.bodies.correct import body_index, reindexed
 from splatworld.bodies.floor import floor_of
+from splatworld.bodies.numbering import selected
 from splatworld.core.checks import InputError
 from splatworld.core.splats import Provenance, Splats
 from splatworld.core.world import World
@@ -29,16 +30,16 @@ def without(world: World, names: list[str]) -> World:
         The world without them, the support completed where they stood, lit where their shadows were.
 
     Raises:
-        InputError: no such body, the background, a body that another one hangs on, or deformable bodies.
+        InputError: no such body, the background, or a body that another one hangs on.
     """
     gone = sorted({body_index(world, name) for name in names})
     if 0 in gone:
         raise InputError("remove: the background cannot be removed; name bodies.")
-    check_rigid(world)
-    world = complete(world)  # for the support below them
+    if world.skin is None:  # else what was completed stays: splats hang on nodes
+        world = complete(world)  # for the support below them
     world = replace(world, splats=unshaded(world, gone))
     keep = ~torch.isin(world.splats.body_ids, torch.tensor(gone, dtype=world.splats.body_ids.dtype))
-    world = replace(world, splats=world.splats.select(keep))
+    world = selected(world, keep)
     return reindexed(world, world.splats.body_ids, list(world.bodies), drop=gone)
 
 
@@ -46,7 +47,7 @@ def unshaded(world: World, bodies: list[int]) -> Splats:
     """The world's splats with the shadows that some bodies cast on the support taken back."""
     splats = world.splats
     seen = splats.provenance != int(Provenance.COMPLETED)
-    floor = floor_of(replace(world, splats=splats.select(seen)))
+    floor = floor_of(replace(world, splats=splats.select(seen), skin=None))
     if floor is None:
         return splats
     rows, columns, inside = floor.index(splats.means)

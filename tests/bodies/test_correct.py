@@ -165,6 +165,27 @@ def test_nodes_cover_a_deformable_body(world):
     assert len(farthest_points(torch.rand(50, 3), 0.0, most=10)) == 10
 
 
+def test_nodes_go_with_their_body(world):
+    soft = make_deformable(make_deformable(world, "box", spacing=0.03), "ball", spacing=0.02)
+    first, end = soft.bodies[2].node_range
+    left = without(soft, ["box"])
+    ball, before = left.bodies[1], soft.bodies[2]
+    assert ball.node_range == (0, end - first)
+    assert torch.equal(left.rest_nodes, soft.rest_nodes[first:end])
+    assert torch.equal(ball.capsules.ends, before.capsules.ends - first)
+    own, was = left.splats.body_ids == 1, soft.splats.body_ids == 2
+    used = left.skin.weights[own] > 0
+    assert torch.equal((left.skin.indices[own] - 2)[used], (soft.skin.indices[was] - 3 - first)[used])
+    assert torch.equal(left.skin.weights[own], soft.skin.weights[was])
+    bare = without(left, ["ball"])
+    assert bare.skin is None
+    assert len(bare.rest_nodes) == 0
+    merged = correct.merge(soft, ["background", "ball"])
+    assert bool((merged.skin.indices[merged.splats.body_ids == 0] == 0).all())
+    with pytest.raises(InputError, match="'ball' is deformable"):
+        correct.merge(soft, ["ball", "box"])
+
+
 def test_what_is_left_is_numbered_anew_wherever_it_is_named():
     world = replace(make_world(), skin=None)
     ids = world.splats.body_ids.clone()
