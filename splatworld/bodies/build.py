@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from splatworld import native
 from splatworld.bodies.complete import complete, enclosing
 from splatworld.bodies.segment import SegmentConfig, segment
 from splatworld.core import pose
@@ -18,11 +20,14 @@ from splatworld.core.checks import InputError
 from splatworld.core.mesh import Mesh
 from splatworld.core.world import World
 from splatworld.geometry.background import background_shape
+from splatworld.geometry.convex import convex_parts
 from splatworld.geometry.distance import distance_grid
-from splatworld.geometry.mesh import convex_parts, mass_properties, transform_mesh
+from splatworld.geometry.mesh import mass_properties, transform_mesh
 
 DENSITY = 400.0
 """kg/m^3 until something is learned of a body: between full packets and hollow vessels."""
+NOISE = 0.002
+"""m by which surfaces of splats are off."""
 
 
 def build_bodies(
@@ -49,11 +54,12 @@ def refresh(world: World, *, progress: Callable[..., Any] | None = None) -> Worl
     if world.skin is None:
         world = complete(world)
     bodies = list(world.bodies)
-    for index, body in enumerate(bodies):
-        if body.kind == "rigid" and body.mesh is None:
-            bodies[index] = _shaped(world, index)
-        if progress is not None:
-            progress("bodies: shapes", index + 1, len(bodies))
+    bare = [index for index, body in enumerate(bodies) if body.kind == "rigid" and body.mesh is None]
+    with ThreadPoolExecutor(native.get_threads()) as pool:
+        for done, body in enumerate(pool.map(lambda index: _shaped(world, index), bare), 1):
+            bodies[bare[done - 1]] = body
+            if progress is not None:
+                progress("bodies: shapes", done, len(bare))
     world = replace(world, bodies=tuple(bodies))
     if world.cameras and world.scale.source != "none":
         with suppress(InputError):  # too large for a grid: the background goes without
@@ -86,7 +92,9 @@ def describe(world: World) -> list[dict[str, Any]]:
     return rows
 
 
-def shaped(body: Body, mesh: Mesh, *, world_from_mesh: Tensor | None = None, density: float = DENSITY) -> Body:
+def shaped(
+    body: Body, mesh: Mesh, *, world_from_mesh: Tensor | None = None, density: float = DENSITY, noise: float = 0.0
+) -> Body:
     """The body with a surface and all that follows from it: convex parts, distance grid, mass and inertia.
 
     Args:
@@ -94,6 +102,7 @@ def shaped(body: Body, mesh: Mesh, *, world_from_mesh: Tensor | None = None, den
         mesh: closed.
         world_from_mesh: [7] where the mesh lies; in the world's frame by default.
         density: kg/m^3.
+        noise: m by which the mesh is off; convex parts leave out what is smaller.
 
     Raises:
         InputError: the mesh is open or flat, or the density is not positive.
@@ -102,7 +111,7 @@ def shaped(body: Body, mesh: Mesh, *, world_from_mesh: Tensor | None = None, den
     mesh_from_body = torch.cat([center, pose.identity(dtype=torch.float64)[3:]])
     rest = mesh_from_body if world_from_mesh is None else pose.compose(world_from_mesh, mesh_from_body)
     local = transform_mesh(mesh, pose.inverse(mesh_from_body))
-    parts, grid = convex_parts(local), distance_grid(local)
+    parts, grid = convex_parts(local, noise=noise), distance_grid(local)
     return replace(body, rest_pose=rest, mesh=local, parts=parts, grid=grid, mass=mass, inertia=inertia)
 
 
@@ -113,6 +122,6 @@ def _shaped(world: World, index: int) -> Body:
     if mesh is None:
         return body
     try:
-        return shaped(body, mesh)
+        return shaped(body, mesh, noise=NOISE)
     except InputError:
         return body

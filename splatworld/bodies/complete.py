@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from splatworld import native
 from splatworld.bodies.floor import Floor, floor_of
 from splatworld.bodies.lift import lift, views
 from splatworld.bodies.surface import sample
@@ -61,14 +63,18 @@ def complete(world: World) -> World:
     if floor is not None:
         world = replace(world, splats=world.splats.select(~_buried(world, floor, fresh)))
         added.append(_below_bodies(world, floor))
-    added += [_hidden_sides(world, index) for index in fresh]
+    with ThreadPoolExecutor(native.get_threads()) as pool:
+        added += pool.map(lambda index: _hidden_sides(world, index), fresh)
     return replace(world, splats=joined([world.splats, _out_of_sight(world, joined([*added, _none(world.splats)]))]))
 
 
 def enclosing(splats: Splats) -> Mesh | None:
-    """A closed mesh around a body's splats, down to the support; None if they enclose nothing."""
-    low = float(splats.means[:, 2].quantile(0.02)) if len(splats) else 0.0
-    stands = abs(low) < 0.02
+    """A closed mesh around a body's splats, down to the support; None if they enclose nothing.
+
+    Of a body that stands on the support some splats may hang below it, which nobody saw.
+    """
+    low, middle = splats.means[:, 2].quantile(torch.tensor([0.02, 0.5])).tolist() if len(splats) else (0.0, 0.0)
+    stands = low < 0.02 and middle > 0
     try:
         return surface_of_splats(splats, support_height=0.0 if stands else None)
     except InputError:
@@ -177,8 +183,8 @@ def _hidden_sides(world: World, index: int) -> Splats:
         return nothing
     around = sample(solid, torch.ones(len(solid), dtype=torch.bool)).points.numpy()
     gap = DENSITY * float(solid.scales.sort(dim=1).values[:, 1].median())
-    corners = mesh.vertices[mesh.faces]
-    area = float(torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]).norm(dim=1).sum()) / 2
+    corners = mesh.vertices[mesh.faces].numpy()
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum() / 2
     gap = max(gap, (area / MOST) ** 0.5)
     points, normals = surface_points(mesh, max(1, int(2 * area / gap**2)), 0)
     bare = torch.from_numpy(cKDTree(around).query(points.numpy())[0] > 1.5 * gap)

@@ -1,18 +1,16 @@
-"""Closed meshes: reading, union, convex parts, mass, samples of the surface."""
+"""Closed meshes: reading, union, mass, samples of the surface."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import coacd
 import manifold3d
 import numpy as np
 import torch
 import trimesh
 from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import ConvexHull, QhullError
 from torch import Tensor
 
 from splatworld.core import pose
@@ -21,9 +19,6 @@ from splatworld.core.mesh import Mesh
 
 SAME_POINT = 1e-7
 """Vertices this close, as a share of the mesh's diagonal, are one."""
-
-SEARCH = {"mcts_nodes": 10, "mcts_iterations": 40, "resolution": 1000, "max_ch_vertex": 64}
-"""How long the decomposition looks for good cuts: a tenth of the usual time, about as many parts."""
 
 SUFFIXES = (".ply", ".obj", ".stl", ".off", ".glb", ".gltf", ".dae")
 
@@ -71,7 +66,7 @@ def _colors(found: trimesh.Trimesh) -> Tensor | None:
 
 def weld(mesh: Mesh) -> Mesh:
     """Vertices in the same place become one; triangles without area and unused vertices go."""
-    vertices, faces = _arrays(mesh)
+    vertices, faces = arrays(mesh)
     if not len(faces):
         return mesh
     step = SAME_POINT * max(float(np.ptp(vertices, axis=0).max()), 1e-30)
@@ -92,8 +87,9 @@ def is_closed(mesh: Mesh) -> bool:
 
 def volume(mesh: Mesh) -> float:
     """m^3 enclosed by a closed mesh; negative if it is inside out."""
-    a, b, c = mesh.vertices.double()[mesh.faces.T]
-    return float((a * torch.linalg.cross(b, c)).sum() / 6)
+    vertices, faces = arrays(mesh)
+    a, b, c = vertices[faces.T]
+    return float(np.einsum("fi,fi->", a, np.cross(b, c)) / 6)
 
 
 def open_edges(mesh: Mesh) -> int:
@@ -196,19 +192,18 @@ def mass_properties(mesh: Mesh, density: float) -> tuple[float, Tensor, Tensor]:
     """
     if not density > 0:
         raise InputError(f"mass_properties: density is {density}, expected kg/m^3 above 0.")
-    whole = solid(mesh)
-    corners = whole.vertices.double()[whole.faces]
-    about = corners.mean(dim=(0, 1))
+    vertices, faces = arrays(solid(mesh))
+    corners = vertices[faces]
+    about = corners.mean(axis=(0, 1))
     corners = corners - about
-    a, b, c = corners.unbind(1)
-    volumes = (a * torch.linalg.cross(b, c)).sum(-1) / 6
-    total = volumes.sum()
-    center = (volumes[:, None] * (a + b + c)).sum(0) / (4 * total)
-    sums = corners.sum(1)
-    second = torch.einsum("f,fi,fj->ij", volumes, sums, sums) + torch.einsum("f,fki,fkj->ij", volumes, corners, corners)
-    spread = second / 20 - total * torch.outer(center, center)
-    inertia = density * (spread.trace() * torch.eye(3, dtype=torch.float64) - spread)
-    return float(density * total), center + about, inertia
+    a, b, c = corners.transpose(1, 0, 2)
+    volumes = np.einsum("fi,fi->f", a, np.cross(b, c)) / 6
+    total, sums = volumes.sum(), corners.sum(axis=1)
+    center = (volumes[:, None] * sums).sum(axis=0) / (4 * total)
+    second = np.einsum("f,fi,fj->ij", volumes, sums, sums) + np.einsum("f,fki,fkj->ij", volumes, corners, corners)
+    spread = second / 20 - total * np.outer(center, center)
+    inertia = density * (np.trace(spread) * np.eye(3) - spread)
+    return float(density * total), torch.from_numpy(center + about), torch.from_numpy(inertia)
 
 
 def surface_points(mesh: Mesh, count: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -241,7 +236,7 @@ def surface_points(mesh: Mesh, count: int, seed: int) -> tuple[Tensor, Tensor]:
 
 def to_manifold(mesh: Mesh) -> manifold3d.Manifold:
     """A closed mesh as manifold3d's solid; its status tells whether it can be one."""
-    vertices, faces = _arrays(mesh)
+    vertices, faces = arrays(mesh)
     return manifold3d.Manifold(manifold3d.Mesh64(vertices, faces.astype(np.uint64)))
 
 
@@ -250,57 +245,6 @@ def from_manifold(solid_body: manifold3d.Manifold) -> Mesh:
     found = solid_body.to_mesh64()
     vertices = found.vert_properties[:, :3].copy()  # a view would keep manifold3d's memory alive
     return Mesh(torch.from_numpy(vertices), torch.from_numpy(found.tri_verts.astype(np.int64)))
-
-
-def is_convex(mesh: Mesh) -> bool:
-    """Whether a closed mesh fills its convex hull to a thousandth of its volume."""
-    return volume(mesh) >= 0.999 * volume(convex_hull(mesh.vertices))
-
-
-def convex_hull(points: Tensor) -> Mesh:
-    """The smallest convex mesh around points [N, 3].
-
-    Raises:
-        InputError: fewer than four points, or all in one plane.
-    """
-    try:
-        hull = ConvexHull(points.double().numpy())
-    except (QhullError, ValueError) as error:
-        raise InputError(f"convex_hull: {len(points)} points span no volume.") from error
-    a, b, c = hull.points[hull.simplices].transpose(1, 0, 2)
-    inward = np.einsum("fi,fi->f", np.cross(b - a, c - a), hull.equations[:, :3]) < 0
-    faces = np.where(inward[:, None], hull.simplices[:, ::-1], hull.simplices)
-    used, packed = np.unique(faces, return_inverse=True)
-    return Mesh(torch.from_numpy(hull.points[used]), torch.from_numpy(packed.reshape(-1, 3).astype(np.int64)))
-
-
-def convex_parts(mesh: Mesh, *, concavity: float = 0.05) -> tuple[Mesh, ...]:
-    """Convex meshes whose union is nearly the mesh: the mesh's hull if it is convex, else an approximate decomposition.
-
-    Wei et al., "Approximate convex decomposition for 3D meshes with collision-aware concavity" (2022).
-
-    Args:
-        mesh: closed.
-        concavity: how deep a hollow may be filled, as a share of half the mesh's extent.
-
-    Raises:
-        InputError: the mesh is open.
-    """
-    whole = solid(mesh)
-    if is_convex(whole):
-        return (convex_hull(whole.vertices),)
-    # Details below a hundredth of the body change no part, but cost most of the time.
-    extent = float((whole.vertices.amax(0) - whole.vertices.amin(0)).max())
-    simple = from_manifold(to_manifold(whole).simplify(0.005 * extent))
-    coacd.set_log_level("error")
-    parts = coacd.run_coacd(coacd.Mesh(*_arrays(simple)), threshold=concavity, preprocess_mode="off", seed=0, **SEARCH)
-    hulls = []
-    for vertices, _ in parts:
-        try:
-            hulls.append(convex_hull(torch.from_numpy(np.array(vertices, dtype=np.float64))))
-        except InputError:  # a sliver without volume
-            continue
-    return tuple(hulls)
 
 
 def _check_closed(owner: str, welded: Mesh) -> None:
@@ -314,5 +258,6 @@ def _check_closed(owner: str, welded: Mesh) -> None:
         raise InputError(f"{owner}: the mesh is inside out or flat (volume {inside:.3g}); use close_mesh.")
 
 
-def _arrays(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
+def arrays(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices [V, 3] float64 and faces [F, 3] int64."""
     return mesh.vertices.double().contiguous().numpy(), mesh.faces.contiguous().numpy()

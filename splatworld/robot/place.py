@@ -14,8 +14,9 @@ from splatworld.core.checks import InputError, check_choice, check_finite, check
 from splatworld.core.robot import ACTION_KINDS, ActionSpec, Robot
 from splatworld.core.splats import Splats, from_points, joined
 from splatworld.core.world import Scale, Skin, World
+from splatworld.geometry.convex import convex_hull, convex_parts
 from splatworld.geometry.distance import distance_grid
-from splatworld.geometry.mesh import convex_hull, convex_parts, is_closed, solid, transform_mesh
+from splatworld.geometry.mesh import is_closed, solid, transform_mesh
 from splatworld.geometry.mesh_splats import splats_of_mesh
 from splatworld.geometry.repair import close_mesh
 from splatworld.robot.model import Link, LinkJoint, RobotModel

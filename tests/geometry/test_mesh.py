@@ -72,19 +72,6 @@ def test_a_broken_mesh_is_closed():
         close_mesh(Mesh(torch.eye(3), torch.tensor([[0, 1, 2]])))
 
 
-def test_convex_parts():
-    assert len(meshes.convex_parts(box())) == 1
-    bars = meshes.solid(tuple(box(*bar) for bar in L_BARS))
-    parts = meshes.convex_parts(bars)
-    assert len(parts) == 2
-    assert all(meshes.is_convex(part) for part in parts)
-    assert meshes.volume(meshes.solid(parts)) == pytest.approx(meshes.volume(bars), rel=0.02)
-    for one, other in zip(parts, meshes.convex_parts(bars), strict=True):
-        assert torch.equal(one.vertices, other.vertices)
-    with pytest.raises(InputError, match="span no volume"):
-        meshes.convex_hull(torch.rand(9, 3).double() * torch.tensor([1.0, 1.0, 0.0]))
-
-
 def test_surface_points_are_spread_by_area_and_repeat():
     mesh = box()
     points, normals = meshes.surface_points(mesh, 4000, 1)

@@ -12,6 +12,7 @@ from scipy.spatial import ConvexHull
 
 from splatworld.core.mesh import Mesh
 from splatworld.geometry import mesh as meshes
+from splatworld.geometry.convex import convex_hull
 
 SEGMENTS = 48
 """Corners of the polygon that stands for a circle in meshes."""
@@ -37,7 +38,7 @@ class Part:
     @cached_property
     def mesh(self) -> Mesh:
         """The part as a closed convex mesh."""
-        return meshes.convex_hull(torch.from_numpy(self.vertices))
+        return convex_hull(torch.from_numpy(self.vertices))
 
     def moved(self, offset: np.ndarray) -> Part:
         """The part moved by [3] m."""
