@@ -14,6 +14,7 @@ from torch import Tensor
 from splatworld.core.camera import Camera
 from splatworld.viewer import colors
 from splatworld.viewer.callbacks import reported
+from splatworld.viewer.clicks import Clicks
 from splatworld.viewer.flight import depth_ahead, fly, level, view_of
 from splatworld.viewer.source import Source
 
@@ -32,8 +33,8 @@ SIZES = (0.25, 4.0)
 class CamerasTab:
     """The cameras in the scene, and the tab that steers them."""
 
-    def __init__(self, server: viser.ViserServer, source: Source) -> None:
-        self._server, self._source, gui = server, source, server.gui
+    def __init__(self, server: viser.ViserServer, source: Source, clicks: Clicks) -> None:
+        self._server, self._source, self._clicks, gui = server, source, clicks, server.gui
         cameras = source.world.cameras
         self.frustums: dict[str, viser.CameraFrustumHandle] = {}
         self._lock = threading.Lock()
@@ -138,6 +139,7 @@ class CamerasTab:
         @frustum.on_click
         @reported
         def _(event: viser.SceneNodePointerEvent) -> None:
+            self._clicks.take()
             self.fly_to(event.client, name)
 
         return frustum

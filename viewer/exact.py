@@ -14,8 +14,8 @@ from splatworld.render.render import render
 from splatworld.render.rendering import Rendering
 from splatworld.viewer import colors
 from splatworld.viewer.callbacks import reported
+from splatworld.viewer.edits import Edits
 from splatworld.viewer.flight import camera_of
-from splatworld.viewer.source import Source
 
 KINDS = ("Colour", "Depth", "Median depth", "Opacity", "Bodies")
 SIZES = {"Window": None, "640 px": 640, "1280 px": 1280, "1920 px": 1920}
@@ -65,8 +65,8 @@ def _body_picture(world: World, rendering: Rendering) -> tuple[np.ndarray, str]:
 class ExactPicture:
     """The part of the page that renders what the window shows."""
 
-    def __init__(self, server: viser.ViserServer, source: Source) -> None:
-        self._source, gui = source, server.gui
+    def __init__(self, server: viser.ViserServer, edits: Edits) -> None:
+        self._edits, gui = edits, server.gui
         self._lock, self._closed = threading.Lock(), False
         gui.add_markdown(
             "The browser draws each splat in one colour. This is the rasterizer's picture of the same view."
@@ -94,7 +94,7 @@ class ExactPicture:
         @reported
         def _(event: viser.GuiEvent) -> None:
             assert event.client is not None
-            name = f"{source.name}_{self._kind.value.lower().replace(' ', '_')}.png"
+            name = f"{edits.source.name}_{self._kind.value.lower().replace(' ', '_')}.png"
             event.client.send_file_download(name, encode_image(self.picture.image), save_immediately=True)
 
     def show(self, client: viser.ClientHandle) -> None:
@@ -105,7 +105,7 @@ class ExactPicture:
             self._button.disabled, self._button.label = True, "Rendering..."
             try:
                 camera = camera_of(client.camera, SIZES[self._size.value])
-                picture, legend = exact_picture(self._source.world, camera, self._kind.value, self._source.unit)
+                picture, legend = exact_picture(self._edits.world, camera, self._kind.value, self._edits.source.unit)
                 self.picture.image, self.picture.visible = picture, True
                 self.picture.label = f"{self._kind.value}, {camera.width} x {camera.height} px"
                 self._legend.content, self._download.visible = legend, True

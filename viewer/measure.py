@@ -10,14 +10,14 @@ import torch
 import viser
 from torch import Tensor
 
-from splatworld import store
 from splatworld.bodies.rescale import points_at, rescale_saved
 from splatworld.capture.scale import scale_from_length
+from splatworld.core.camera import Camera
 from splatworld.core.checks import InputError
 from splatworld.core.world import Scale
 from splatworld.viewer.callbacks import reported
-from splatworld.viewer.flight import camera_of
-from splatworld.viewer.source import Source
+from splatworld.viewer.clicks import Clicks
+from splatworld.viewer.edits import Edits
 
 COLOR = (255, 170, 0)
 BALL = 0.006
@@ -31,15 +31,16 @@ class Measure:
         points: [3] each, in the world's unit, at most two.
     """
 
-    def __init__(self, server: viser.ViserServer, source: Source, saved: Callable[[], None]) -> None:
+    def __init__(self, server: viser.ViserServer, edits: Edits, clicks: Clicks, saved: Callable[[], None]) -> None:
         """
         Args:
             server: of the page.
-            source: the world.
+            edits: of the world.
+            clicks: in the picture.
             saved: called once the world on disk has its new scale.
         """
         self.points: list[Tensor] = []
-        self._server, self._source, self._saved = server, source, saved
+        self._server, self._edits, self._clicks, self._saved = server, edits, clicks, saved
         self._marks: list[viser.SceneNodeHandle] = []
         self._lock, gui = threading.Lock(), server.gui
         gui.add_markdown(
@@ -64,8 +65,8 @@ class Measure:
         """Forget the points and listen for two clicks."""
         self._clear()
         self._pick.disabled, self._pick.label = True, "Click the first point"
-        self._server.scene.remove_click_callback()
-        self._server.scene.on_click()(self._clicked)
+        self._clicks.release(self._clicked)
+        self._clicks.listen(self._clicked)
 
     def add(self, point: Tensor, distance: float) -> None:
         """Take a point [3] that was seen from `distance` away."""
@@ -77,7 +78,7 @@ class Measure:
             if len(self.points) < 2:
                 self._pick.label = "Click the second point"
                 return
-        self._server.scene.remove_click_callback()
+        self._clicks.release(self._clicked)
         ends = torch.stack(self.points)
         length = float((ends[1] - ends[0]).norm())
         line = ends.numpy().astype(np.float32)[None]
@@ -85,7 +86,7 @@ class Measure:
             self._server.scene.add_line_segments("/measure/line", line, COLOR, thickness=3, thickness_units="screen")
         )
         self._length.content = (
-            f'<p style="font-size:13px;margin:0.4em 0.8em">These are {length:.4g} {self._source.unit} apart.</p>'
+            f'<p style="font-size:13px;margin:0.4em 0.8em">These are {length:.4g} {self._edits.source.unit} apart.</p>'
         )
         self._known.value = length  # type: ignore[misc]
         self._known.disabled = self._save.disabled = False
@@ -100,25 +101,18 @@ class Measure:
         if len(self.points) < 2:
             raise InputError("scale: click two points first.")
         scale = scale_from_length(torch.stack(self.points), metres)
-        if store.world_id(self._source.folder) != store.world_id(self._source.world):
-            raise InputError(f"{self._source.folder}: the world was changed since it was opened; open it again.")
-        world, _ = rescale_saved(self._source.folder, scale)
+        with self._edits.saved("scale"):
+            world, _ = rescale_saved(self._edits.source.folder, scale)
         self._saved()
         return world.scale
 
     def remove(self) -> None:
         """Take the marks out of the scene and listen no longer."""
-        self._server.scene.remove_click_callback()
+        self._clicks.release(self._clicked)
         self._clear()
 
-    def _clicked(self, event: viser.SceneClickEvent) -> None:
-        try:
-            camera = camera_of(event.client.camera)
-            pixel = torch.tensor([event.screen_pos], dtype=torch.float64) * torch.tensor(camera.size)
-            (point,) = points_at(self._source.world, camera, pixel)
-        except InputError as error:
-            event.client.add_notification("This did not work", str(error), color="red", auto_close_seconds=10.0)
-            return
+    def _clicked(self, client: viser.ClientHandle, camera: Camera, pixel: Tensor) -> None:
+        (point,) = points_at(self._edits.world, camera, pixel[None])
         self.add(point, float((point - camera.world_from_camera[:3]).norm()))
 
     def _clear(self) -> None:

@@ -10,8 +10,12 @@ import viser
 
 from splatworld.core import pose
 from splatworld.core.camera import Camera
+from splatworld.core.world import World
+from splatworld.viewer.bodies import BodiesTab
 from splatworld.viewer.cameras import CamerasTab
+from splatworld.viewer.clicks import Clicks
 from splatworld.viewer.compare import HeldOutTab
+from splatworld.viewer.edits import Edits
 from splatworld.viewer.exact import ExactPicture
 from splatworld.viewer.flight import UP, View, view_of
 from splatworld.viewer.measure import Measure
@@ -32,51 +36,62 @@ class Page:
 
     Attributes:
         source: the world.
-        bodies: its splats in the scene.
+        nodes: its splats in the scene.
         cameras: the cameras in the scene and their tab.
         held_out: the tab of held-out frames.
         exact: the part that renders what the window shows.
+        bodies: the tab of bodies.
         measure: the tab that measures and sets the scale.
         start: the view to begin with.
     """
 
-    def __init__(self, server: viser.ViserServer, source: Source, rescaled: Callable[[], None]) -> None:
+    def __init__(self, server: viser.ViserServer, edits: Edits, rescaled: Callable[[], None]) -> None:
         """
         Args:
             server: of the page.
-            source: the world.
+            edits: of the world.
             rescaled: called when the world on disk has been given another scale.
         """
-        self.source = source
-        self.bodies = BodyNodes(server, source.world)
+        self.edits, self.source = edits, edits.source
+        self.nodes = BodyNodes(server, edits.world)
+        clicks = Clicks(server)
         self._tabs = server.gui.add_tab_group()
         with self._tabs.add_tab("World"):
-            server.gui.add_html(_table(summary(source, self.bodies.drawn)))
+            self._summary = server.gui.add_html(self._told())
             self._guides(server)
+        with self._tabs.add_tab("Bodies"):
+            self.bodies = BodiesTab(server, edits, self.nodes, clicks, self._corrected)
         with self._tabs.add_tab("Cameras"):
-            self.cameras = CamerasTab(server, source)
-        with self._tabs.add_tab("Held-out frames"):
-            self.held_out = HeldOutTab(server, source)
+            self.cameras = CamerasTab(server, self.source, clicks)
+        with self._tabs.add_tab("Held-out"):
+            self.held_out = HeldOutTab(server, self.source)
         with self._tabs.add_tab("Picture"):
             with server.gui.add_folder("Exact picture"):
-                self.exact = ExactPicture(server, source)
+                self.exact = ExactPicture(server, edits)
             with server.gui.add_folder("Screenshot"):
-                add_screenshot_button(server, source, BACKGROUND)
+                add_screenshot_button(server, self.source, BACKGROUND)
         with self._tabs.add_tab("Scale"):
-            self.measure = Measure(server, source, rescaled)
-        self.start = first_view(source)
+            self.measure = Measure(server, edits, clicks, rescaled)
+        self.start = first_view(self.source)
 
     def remove(self) -> None:
         """Take the world off the page."""
         self.close()
         self.measure.remove()
-        for node in (self.bodies, self.cameras, self._grid, self._axes, self._tabs):
+        for node in (self.bodies, self.nodes, self.cameras, self._grid, self._axes, self._tabs):
             node.remove()
 
     def close(self) -> None:
         """Change nothing more on the page."""
         self.held_out.close()
         self.exact.close()
+        self.bodies.close()
+
+    def _corrected(self) -> None:
+        self._summary.content = self._told()
+
+    def _told(self) -> str:
+        return _table(summary(self.source, self.edits.world, self.nodes.drawn))
 
     def _guides(self, server: viser.ViserServer) -> None:
         span = _span(self.source)
@@ -109,9 +124,15 @@ def first_view(source: Source) -> View:
     return view_of(overview, means)
 
 
-def summary(source: Source, drawn: int) -> dict[str, str]:
-    """What a world holds, in words."""
-    world, splats = source.world, source.world.splats
+def summary(source: Source, world: World, drawn: int) -> dict[str, str]:
+    """What a world holds, in words.
+
+    Args:
+        source: where it lies.
+        world: as corrected.
+        drawn: how many of its splats the browser draws.
+    """
+    splats = world.splats
     low, high = _extent(splats.means)
     left = len(splats) - drawn
     rows = {
@@ -121,7 +142,7 @@ def summary(source: Source, drawn: int) -> dict[str, str]:
         "Scale": str(world.scale),
         "Up": "+z, along gravity" if bool(world.gravity.any()) else "+z, gravity unknown",
         "Cameras": f"{len(world.cameras)}, {len(source.held_out)} held out",
-        "Bodies": _bodies(source),
+        "Bodies": _bodies(world),
     }
     for name, label, unit in (("psnr_mean", "PSNR", " dB"), ("ssim_mean", "SSIM", "")):
         value = world.metrics.get(name)
@@ -130,11 +151,11 @@ def summary(source: Source, drawn: int) -> dict[str, str]:
     return rows
 
 
-def _bodies(source: Source) -> str:
-    bodies = source.world.bodies
+def _bodies(world: World) -> str:
+    bodies = world.bodies
     if len(bodies) == 1:
         return "1, all static"
-    counts = source.world.splats.body_ids.bincount(minlength=len(bodies)).tolist()
+    counts = world.splats.body_ids.bincount(minlength=len(bodies)).tolist()
     listed = [f"{body.name} ({body.kind}, {count:,})" for body, count in zip(bodies, counts, strict=True)]
     more = [f"and {len(listed) - MOST_BODIES} more"] if len(listed) > MOST_BODIES else []
     return "\n".join([f"{len(bodies)}", *listed[:MOST_BODIES], *more])

@@ -16,6 +16,7 @@ import viser
 
 from splatworld.core.checks import InputError
 from splatworld.viewer.callbacks import reported
+from splatworld.viewer.edits import Edits
 from splatworld.viewer.flight import UP, View, fly
 from splatworld.viewer.page import Page
 from splatworld.viewer.source import Source, load_source
@@ -57,7 +58,8 @@ class Viewer:
         """
         if not paths:
             raise InputError("view: no path given; name one or more worlds.")
-        self._sources = _with_labels([load_source(path) for path in paths])
+        sources = _with_labels([load_source(path) for path in paths])
+        self._edits = {label: Edits(source) for label, source in sources.items()}
         chosen = free_port(host, port)
         if say is not None and port not in (0, chosen):
             say(f"port {port} is taken; serving on {chosen}")
@@ -110,7 +112,7 @@ class Viewer:
         server.gui.main_panel.dock_right()
         server.gui.main_panel.set_width(420)
         server.scene.set_up_direction("+z")
-        labels = tuple(self._sources)
+        labels = tuple(self._edits)
         if len(labels) > 1:
             choice = server.gui.add_dropdown("World", labels)
 
@@ -136,11 +138,11 @@ class Viewer:
                 self.page.cameras.clear_view()
 
     def _page(self, label: str) -> Page:
-        return Page(self._server, self._sources[label], lambda: self._reload(label))
+        return Page(self._server, self._edits[label], lambda: self._reload(label))
 
     def _reload(self, label: str) -> None:
         """Show a world anew that was changed on disk."""
-        self._sources[label] = load_source(self._sources[label].folder)
+        self._edits[label] = Edits(load_source(self._edits[label].source.folder))
         self.show(label)
 
     def _begin_with(self, view: View) -> None:

@@ -29,13 +29,13 @@ class Truth:
     full_size: bool
 
 
-@dataclass(frozen=True)
+@dataclass
 class Source:
     """A world and its folder.
 
     Attributes:
         folder: where the world lies.
-        world: what it holds.
+        world: what it holds; another one once corrections were saved there.
         held_out: names of the cameras whose frames were kept for scoring, in the order of the world's cameras.
     """
 

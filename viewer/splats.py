@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from splatworld.core import pose
 from splatworld.core.camera import Camera
-from splatworld.core.splats import SH_CONSTANT, Splats
+from splatworld.core.splats import SH_CONSTANT, Provenance, Splats
 from splatworld.core.state import State
 from splatworld.core.world import World, rest_state
 from splatworld.render import sh as harmonics
@@ -23,6 +23,10 @@ LARGEST = 1000.0
 """Splats are drawn at most this many times as large as the median one; fits leave a few that are larger."""
 HALF_RANGE = 200.0
 """Largest standard deviation sent, in the node's own unit: its square is what a float16 covariance holds."""
+COMPLETED = (230, 40, 200)
+"""Colour of completed splats where they are marked."""
+TINT = 0.45
+"""Share of the colour that a tinted body gets."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class SplatArrays:
         covariances: [N, 3, 3] float32, in squared units of `scale`.
         colors: [N, 3] uint8 sRGB.
         opacities: [N, 1] uint8.
+        completed: [N] bool, those that no camera saw.
         scale: m or capture units a unit of the node has; the browser holds covariances in float16, which has no room
             for the square of a millimetre.
     """
@@ -42,10 +47,15 @@ class SplatArrays:
     covariances: np.ndarray
     colors: np.ndarray
     opacities: np.ndarray
+    completed: np.ndarray
     scale: float
 
     def __len__(self) -> int:
         return len(self.centers)
+
+    def same(self, other: SplatArrays) -> bool:
+        """Whether the other ones are these, number by number."""
+        return all(np.array_equal(getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
 
 
 def drawable(splats: Splats) -> Tensor:
@@ -83,6 +93,7 @@ def body_arrays(world: World) -> dict[int, SplatArrays]:
             covariances=(axes @ axes.transpose(1, 2)).numpy(),
             colors=colors[of_body].numpy(),
             opacities=opacities[of_body, None].numpy(),
+            completed=(kept.provenance[of_body] == int(Provenance.COMPLETED)).numpy(),
             scale=unit,
         )
     return found
@@ -112,30 +123,80 @@ def seen_colors(splats: Splats, cameras: list[Camera]) -> Tensor:
 
 
 class BodyNodes:
-    """A world's splats in the browser."""
+    """A world's splats in the browser.
+
+    Attributes:
+        drawn: how many of them there are.
+    """
 
     def __init__(self, server: viser.ViserServer, world: World) -> None:
-        arrays = body_arrays(world)
-        self.drawn = sum(len(part) for part in arrays.values())
-        self._nodes = {
-            index: server.scene.add_gaussian_splats(
-                f"/bodies/{index}",
-                centers=part.centers,
-                covariances=part.covariances,
-                rgbs=part.colors,
-                opacities=part.opacities,
-                scale=part.scale,
-            )
-            for index, part in arrays.items()
-        }
-        self.pose(rest_state(world))
+        self._server, self.drawn = server, 0
+        self._arrays: dict[int, SplatArrays] = {}
+        self._nodes: dict[int, viser.GaussianSplatHandle] = {}
+        self._tinted: tuple[int, tuple[int, int, int]] | None = None
+        self._marked = False
+        self.show(world)
+
+    def show(self, world: World) -> None:
+        """Draw a world at rest in place of the one before; what is the same in both is not sent again."""
+        before, self._arrays = self._arrays, body_arrays(world)
+        self.drawn = sum(len(part) for part in self._arrays.values())
+        with self._server.atomic():
+            for index in set(self._nodes) - set(self._arrays):
+                self._nodes.pop(index).remove()
+            for index, part in self._arrays.items():
+                if index not in before:
+                    self._nodes[index] = self._server.scene.add_gaussian_splats(
+                        f"/bodies/{index}",
+                        centers=part.centers,
+                        covariances=part.covariances,
+                        rgbs=self._colors(index),
+                        opacities=part.opacities,
+                        scale=part.scale,
+                    )
+                elif not part.same(before[index]):
+                    node = self._nodes[index]
+                    node.set_gaussians(part.centers, part.covariances, self._colors(index), part.opacities)
+                    node.scale = part.scale
+            self.pose(rest_state(world))
 
     def pose(self, state: State) -> None:
         """Show the bodies where a single state [no batch] has them; sends seven numbers a body."""
+        for index in self._nodes:
+            self.place(index, state.world_from_body[index].double().numpy())
+
+    def place(self, index: int, world_from_body: np.ndarray) -> None:
+        """Show one body at a pose [7]."""
+        if index in self._nodes:
+            node = self._nodes[index]
+            node.position, node.wxyz = world_from_body[:3], world_from_body[3:]
+
+    def tint(self, body: tuple[int, tuple[int, int, int]] | None, *, completed: bool) -> None:
+        """Mix the colour of one body with another, and give completed splats a colour of their own."""
+        if (body, completed) == (self._tinted, self._marked):
+            return
+        changed = set(self._nodes) if completed != self._marked else set()
+        changed |= {chosen[0] for chosen in (body, self._tinted) if chosen is not None and body != self._tinted}
+        self._tinted, self._marked = body, completed
+        for index in changed & set(self._nodes):
+            self._nodes[index].rgbs = self._colors(index)
+
+    def reveal(self, shown: set[int]) -> None:
+        """Hide all bodies but these."""
         for index, node in self._nodes.items():
-            numbers = state.world_from_body[index].double().numpy()
-            node.position, node.wxyz = numbers[:3], numbers[3:]
+            if node.visible != (index in shown):
+                node.visible = index in shown
 
     def remove(self) -> None:
         for node in self._nodes.values():
             node.remove()
+
+    def _colors(self, index: int) -> np.ndarray:
+        """[N, 3] uint8 of one body's splats, as they are drawn."""
+        part = self._arrays[index]
+        colors = part.colors.astype(np.float32)
+        if self._marked:
+            colors[part.completed] = COMPLETED
+        if self._tinted is not None and self._tinted[0] == index:
+            colors += TINT * (np.array(self._tinted[1]) - colors)
+        return (colors + 0.5).astype(np.uint8)

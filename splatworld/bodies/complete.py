@@ -62,7 +62,7 @@ def complete(world: World) -> World:
     floor = floor_of(world)
     if floor is not None:
         world = replace(world, splats=world.splats.select(~_buried(world, floor, fresh)))
-        added.append(_below_bodies(world, floor))
+        added.append(_below_bodies(world, floor, fresh))
     with ThreadPoolExecutor(native.get_threads()) as pool:
         added += pool.map(lambda index: _hidden_sides(world, index), fresh)
     return replace(world, splats=joined([world.splats, _out_of_sight(world, joined([*added, _none(world.splats)]))]))
@@ -142,12 +142,16 @@ def _completed(world: World, bodies: list[int]) -> Tensor:
     return (world.splats.provenance == int(Provenance.COMPLETED)) & torch.isin(ids, ids.new_tensor(bodies))
 
 
+def _hidden(floor: Floor, fresh: list[int]) -> np.ndarray:
+    """[Y, X] bool, cells of the support that are hidden by no other bodies than these."""
+    return floor.hidden & ((floor.caster == 0) | np.isin(floor.caster, fresh))
+
+
 def _buried(world: World, floor: Floor, fresh: list[int]) -> Tensor:
     """[N] bool, splats of the background where only some bodies are: leftovers of the fit that nobody sees."""
     means = world.splats.means
     rows, columns, inside = floor.index(means)
-    own = (floor.caster == 0) | np.isin(floor.caster, fresh)
-    deep = torch.from_numpy(ndimage.binary_erosion(floor.hidden, iterations=1) & own)
+    deep = torch.from_numpy(ndimage.binary_erosion(floor.hidden, iterations=1) & _hidden(floor, fresh))
     seen = world.splats.provenance != int(Provenance.COMPLETED)
     top = torch.full(floor.hidden.shape, -1.0)
     bodies = world.splats.body_ids > 0
@@ -157,15 +161,15 @@ def _buried(world: World, floor: Floor, fresh: list[int]) -> Tensor:
     return ~bodies & seen & inside & deep[rows, columns] & (means[:, 2] > -0.05) & (means[:, 2] < top[rows, columns])
 
 
-def _below_bodies(world: World, floor: Floor) -> Splats:
-    """Splats of the support where bodies hide it and none are yet, its texture carried on."""
+def _below_bodies(world: World, floor: Floor, fresh: list[int]) -> Splats:
+    """Splats of the support where some bodies hide it and none are yet, its texture carried on."""
     own = world.splats.means[_completed(world, [0])]
     at_row, at_column, inside = floor.index(own)
     there = inside & ((own[:, 2] - floor.height).abs() < NEAR)
     filled = np.zeros_like(floor.hidden)
     filled[at_row[there].numpy(), at_column[there].numpy()] = True
     colors = floor.bare()
-    rows, columns = np.nonzero(floor.hidden & ~ndimage.binary_closing(filled))
+    rows, columns = np.nonzero(_hidden(floor, fresh) & ~ndimage.binary_closing(filled))
     x, y = floor.low[:, None] + (np.stack([columns, rows]) + 0.5) * floor.cell
     points = torch.from_numpy(np.stack([x, y, np.full_like(x, floor.height)], axis=1))
     normals = torch.tensor([0.0, 0.0, 1.0]).expand(len(points), 3)

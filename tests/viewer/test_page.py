@@ -115,7 +115,7 @@ def test_cameras_can_be_hidden(opened):
 
 def test_held_out_frames_are_compared(opened):
     shown, page, _, client = opened
-    page.get_by_role("tab", name="Held-out frames").click()
+    page.get_by_role("tab", name="Held-out").click()
     page.get_by_text("dB PSNR").wait_for()
     page.get_by_text("of full brightness").wait_for()
     pictures = page.locator("img[src^=blob]:visible")
@@ -150,6 +150,25 @@ def test_the_window_is_saved(opened):
     picture = cv2.imread(str(caught.value.path()))
     assert picture.shape[:2] == (client.camera.image_height, client.camera.image_width)
     assert picture.std() > 25
+
+
+def test_bodies_are_selected_by_a_click_and_corrected(opened):
+    shown, page, _, client = opened
+    shown.page.cameras.fly_to(client, "frame_0004.png")
+    page.wait_for_timeout(1200)
+    tab = shown.page.bodies
+    tab.select(None)
+    ids = render(shown.page.source.world, None, flight.camera_of(client.camera)).body_ids
+    where = torch.nonzero(ids == 2).double()  # the green box
+    row, column = where[(where - where.mean(dim=0)).norm(dim=1).argmin()].tolist()
+    page.get_by_role("tab", name="Bodies").click()
+    page.mouse.click(column, row)
+    wait(page, lambda: tab.selected == "green box")
+    page.get_by_role("button", name="Alone").click()
+    wait(page, lambda: np.median(screen(page)) < 60)  # the rest is dark
+    page.get_by_role("button", name="All", exact=True).click()
+    wait(page, lambda: np.median(screen(page)) > 60)
+    tab.select(None)
 
 
 def test_nothing_went_wrong_in_the_browser(opened):

@@ -91,13 +91,13 @@ def test_several_worlds_take_turns(desk, tmp_path):
     with viewer.Viewer([desk, tmp_path / "bare", tmp_path / "again" / "desk"], port=0) as shown:
         assert shown.page.source.name == "desk"
         shown.show("bare")
-        told = summary(shown.page.source, shown.page.bodies.drawn)
+        told = summary(shown.page.source, shown.page.source.world, shown.page.nodes.drawn)
         assert told["Scale"] == "metres to +- 1 %, from known length"
         assert told["Size"].endswith(" m")
         assert told["Cameras"] == "0, 0 held out"
         shown.show(str(tmp_path / "again" / "desk"))
         assert len(shown.page.cameras.frustums) == 9
-        assert "capture units" in summary(shown.page.source, 1)["Scale"]
+        assert "capture units" in summary(shown.page.source, shown.page.source.world, 1)["Scale"]
 
 
 def test_a_hundred_thousand_splats_are_up_in_three_seconds(tmp_path):
