@@ -18,12 +18,18 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from splatworld.bodies.area import Area
+from splatworld.bodies.consensus import consensus
 from splatworld.bodies.lift import lift, views, vote
+from splatworld.bodies.place import place
+from splatworld.bodies.regions import parted
 from splatworld.bodies.surface import normals, sample
+from splatworld.capture.support import find_support
 from splatworld.core import pose
 from splatworld.core.body import Body, background
 from splatworld.core.camera import Camera
 from splatworld.core.checks import InputError
+from splatworld.core.similarity import Similarity
 from splatworld.core.splats import Provenance, Splats
 from splatworld.core.world import World
 from splatworld.render.ops import rasterize
@@ -32,6 +38,8 @@ TYPICAL_DISTANCE = 0.7
 """m, from which people film things on a table: gives lengths where the scale is unknown."""
 NEVER_SEEN = 1e-3
 """Weight in pixels below which a splat is not seen."""
+UPWARD = 0.8
+"""Cosine between a splat's normal and up, from which it may be support."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,8 @@ class SegmentConfig:
         least_weight: share of a picture that a body covers on average in the views, at least.
         least_opacity: splats that are fainter build no clusters, though they may belong to one.
         inside: share of a cluster that lies over the support, at least.
+        surrounded: share of a body's outline in pictures that is against the support, at least, where the support came
+            out too rough for heights to tell.
         views, max_side: how many views vote, and their longest side in px.
     """
 
@@ -59,6 +69,7 @@ class SegmentConfig:
     least_weight: float = 2e-4
     least_opacity: float = 0.2
     inside: float = 0.75
+    surrounded: float = 0.3
     views: int = 24
     max_side: int = 480
 
@@ -84,8 +95,9 @@ def segment(world: World, config: SegmentConfig | None = None, *, progress: Call
         raise InputError("segment: the world has a robot or deformable bodies; segment it before they are added.")
     say = progress or (lambda *_: None)
     world = forgotten(world)
-    splats, cameras = world.splats, views(world, count=config.views, max_side=config.max_side)
-    unit = 1.0 if world.scale.source != "none" else _unit(world)
+    placed = _on_support(world)
+    splats, cameras = placed.splats, views(placed, count=config.views, max_side=config.max_side)
+    unit = 1.0 if world.scale.source != "none" else _unit(placed)
     weights = torch.zeros(len(splats))
     for done, camera in enumerate(cameras, 1):
         weights += lift(splats, camera, torch.ones(camera.height, camera.width, 1))[:, 0]
@@ -94,7 +106,8 @@ def segment(world: World, config: SegmentConfig | None = None, *, progress: Call
     labels, rough = _clusters(splats, weights / pixels, config, unit)
     if rough > config.highest_start * unit:
         away = f"{100 * rough / unit:.1f} cm"
-        say(f"Quality: the support is rough by {away}, low bodies do not stand out; give masks with `segment`.")
+        say(f"Quality: the support is rough by {away}: bodies are told by their looks, flat prints may be among them.")
+        return with_labels(world, _by_looks(splats, weights / pixels, cameras, rough, config, unit, say))
     count = int(labels.max()) + 1
     if count > 1:
         labels = settle(splats, labels, cameras, progress=say)
@@ -151,6 +164,20 @@ def with_labels(world: World, labels: Tensor, names: list[str] | None = None) ->
     return replace(world, splats=splats, bodies=tuple(bodies), prior_latents=None)
 
 
+def _on_support(world: World) -> World:
+    """The world with its support at z = 0, also where the frame of a robot has it elsewhere."""
+    splats = world.splats
+    up = normals(splats)[:, 2].abs() > UPWARD
+    if bool((up & (splats.means[:, 2].abs() < 0.03)).any()):
+        return world
+    poses = torch.stack([camera.world_from_camera for camera in world.cameras.values()])
+    vertical = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
+    support = find_support(splats.means[splats.opacities > 0.5], poses, up=vertical)
+    if support is None:
+        return world
+    return place(world, Similarity(translation=-support.point * vertical))
+
+
 def _unit(world: World) -> float:
     """What stands for a metre while the scale is unknown: cameras are taken to be at the usual distance."""
     heights = torch.stack([camera.world_from_camera[2] for camera in world.cameras.values()])
@@ -162,7 +189,7 @@ def _clusters(splats: Splats, weights: Tensor, config: SegmentConfig, unit: floa
     seen = (splats.opacities > config.least_opacity) & (weights > 0)
     rough = max(3 * _roughness(splats, weights, unit), config.lowest * unit)
     start = min(rough, config.highest_start * unit)
-    over = _Support.find(splats, weights, start, config.cell * unit)
+    over = _support(splats, weights, start, config.cell * unit)
     above = sample(splats, seen)
     height = above.points[:, 2]
     above = above.select((height > start) & (height < config.reach * unit) & over.near(above.points, 0.3 * unit))
@@ -199,7 +226,7 @@ def _stands(
     points: Tensor,
     means: Tensor,
     weights: Tensor,
-    over: _Support,
+    over: Area,
     start: float,
     rough: float,
     config: SegmentConfig,
@@ -207,10 +234,9 @@ def _stands(
 ) -> bool:
     """Whether a cluster is a body: over the support, near it, of a body's size, and not only a bump of the support."""
     low, high = points.quantile(0.01, dim=0), points.quantile(0.99, dim=0)
-    extent = float((high - low).max())
     raised = float((weights * (means[:, 2] > start)).sum() / weights.sum().clamp(min=1e-12))
     return (
-        config.least_extent * unit <= extent <= config.largest_extent * unit
+        _sized(points, config, unit)
         and float(low[2]) < 3 * start + config.cell * unit
         and raised > 0.5
         and float(high[2]) > rough
@@ -220,7 +246,7 @@ def _stands(
 
 def _roughness(splats: Splats, weights: Tensor, unit: float) -> float:
     """Standard deviation in m of the splats that make up the support from its plane, by their median distance."""
-    flat = (normals(splats)[:, 2].abs() > 0.8) & (splats.means[:, 2].abs() < 0.03 * unit) & (weights > 0)
+    flat = (normals(splats)[:, 2].abs() > UPWARD) & (splats.means[:, 2].abs() < 0.03 * unit) & (weights > 0)
     if int(flat.sum()) < 10:
         return 0.0
     away, order = splats.means[flat, 2].abs().sort()
@@ -228,55 +254,46 @@ def _roughness(splats: Splats, weights: Tensor, unit: float) -> float:
     return 1.4826 * float(away[int((share < share[-1] / 2).sum())])
 
 
-@dataclass(frozen=True)
-class _Support:
-    """Which part of the plane z = 0 is support.
+def _support(splats: Splats, weights: Tensor, tolerance: float, cell: float) -> Area:
+    """Where splats lie in the plane."""
+    flat = (splats.means[:, 2].abs() < tolerance) & (weights > 0) & (splats.opacities > 0.1)
+    points = sample(splats, flat).points
+    return Area.of(points[points[:, 2].abs() < 2 * tolerance], 2 * cell)
 
-    Attributes:
-        low: [2] m, corner of the first cell.
-        cell: m.
-        inner: [X, Y] bool, cells of the support, those under bodies included.
-        distance: [X, Y] m, from each cell to the support.
-    """
 
-    low: Tensor
-    cell: float
-    inner: Tensor
-    distance: Tensor
+def _by_looks(
+    splats: Splats,
+    weights: Tensor,
+    cameras: list[Camera],
+    rough: float,
+    config: SegmentConfig,
+    unit: float,
+    say: Callable[..., Any],
+) -> Tensor:
+    """Labels [N] of what edges part from the support in most views and what it surrounds, largest first from 1."""
+    pictures = parted(splats, cameras, rough=rough, thin=config.least_extent * unit)
+    none = torch.zeros(len(splats), dtype=torch.int64)
+    if not pictures:
+        return none
+    lightest = config.least_weight * max(1.0, rough / (config.highest_start * unit)) ** 2
+    least = lightest * sum(camera.width * camera.height for camera in cameras)
+    groups, surrounded = consensus(splats, pictures, least=least, reach=10 * config.cell * unit, progress=say)
+    solid = splats.opacities > config.least_opacity
+    sizes = torch.bincount(groups, weights=weights, minlength=len(surrounded))
+    result, label = none.clone(), 0
+    for group in sizes.argsort(descending=True).tolist():
+        own = groups == group
+        points = sample(splats, own & solid).points
+        if group == 0 or not len(points) or float(sizes[group]) < lightest:
+            continue
+        above = float(points[:, 2].median()) > -rough / 3
+        if above and float(surrounded[group]) > config.surrounded and _sized(points, config, unit):
+            label += 1
+            result[own] = label
+    return result
 
-    @classmethod
-    def find(cls, splats: Splats, weights: Tensor, tolerance: float, cell: float) -> _Support:
-        """The largest connected part of what lies in the plane, with its holes filled."""
-        cell = 2 * cell
-        flat = (splats.means[:, 2].abs() < tolerance) & (weights > 0) & (splats.opacities > 0.1)
-        points = sample(splats, flat).points
-        points = points[points[:, 2].abs() < 2 * tolerance]
-        if not len(points):
-            empty = torch.zeros(1, 1)
-            return cls(torch.zeros(2), cell, empty.bool(), empty + torch.inf)
-        low, high = points[:, :2].quantile(0.001, dim=0), points[:, :2].quantile(0.999, dim=0)
-        points = points[((points[:, :2] >= low) & (points[:, :2] <= high)).all(dim=1)]
-        shape = tuple(((high - low) / cell).long().add(1).tolist())
-        grid = np.zeros(shape, dtype=bool)
-        grid[tuple(((points[:, :2] - low) / cell).long().T.numpy())] = True
-        wide = ndimage.binary_closing(np.pad(grid, 4), iterations=3)[4:-4, 4:-4]
-        numbers, count = ndimage.label(wide)
-        if count:
-            wide = numbers == 1 + int(np.argmax(ndimage.sum_labels(wide, numbers, range(1, count + 1))))
-        inner = ndimage.binary_fill_holes(wide)
-        return cls(low, cell, torch.from_numpy(inner), torch.from_numpy(ndimage.distance_transform_edt(~inner) * cell))
 
-    def inside(self, points: Tensor) -> Tensor:
-        """[P] bool, whether points [P, 3] lie over the support."""
-        return self._distance(points) <= 2 * self.cell
-
-    def near(self, points: Tensor, reach: float) -> Tensor:
-        """[P] bool, whether points [P, 3] lie over the support or up to `reach` m beyond its edge."""
-        return self._distance(points) <= reach
-
-    def _distance(self, points: Tensor) -> Tensor:
-        index = ((points[:, :2] - self.low) / self.cell).floor().long()
-        last = torch.tensor(self.inner.shape) - 1
-        beyond = (index - index.clamp(min=torch.zeros(2).long(), max=last)).abs().amax(dim=1) * self.cell
-        index = index.clamp(min=torch.zeros(2).long(), max=last)
-        return self.distance[index[:, 0], index[:, 1]] + beyond
+def _sized(points: Tensor, config: SegmentConfig, unit: float) -> bool:
+    """Whether points [P, 3] are of a body's size."""
+    extent = float((points.quantile(0.99, dim=0) - points.quantile(0.01, dim=0)).max())
+    return config.least_extent * unit <= extent <= config.largest_extent * unit

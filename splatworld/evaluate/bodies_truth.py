@@ -166,6 +166,19 @@ def outline_ious(world: World, file: Path) -> dict[str, float]:
     return {name: float(mean.max()) if len(mean) else 0.0 for name, mean in best.items()}
 
 
+def objects_apart(world: World, file: Path) -> int:
+    """How many of the drawn things have a body of their own, which shows their outline with an IoU above `FOUND`."""
+    drawn = json.loads(file.read_text())
+    apart = set()
+    for frame in drawn["frames"]:
+        ids = render(world, None, resize(world.cameras[frame["name"]], tuple(drawn["size"]))).body_ids
+        for name in frame["bodies"]:
+            true = _labels(frame, [name], drawn["size"]) == 1
+            if any(float(_iou(ids == i, true)) > FOUND for i in range(1, len(world.bodies))):
+                apart.add(name)
+    return len(apart)
+
+
 def lifted_outline_ious(world: World, file: Path) -> dict[str, float]:
     """Mean IoU of drawn outlines with bodies made of the outlines in all other frames, by name."""
     drawn = json.loads(file.read_text())

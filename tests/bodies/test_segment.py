@@ -41,6 +41,25 @@ def test_what_touches_nothing_is_no_body():
     assert len(found.bodies) == 2
 
 
+def test_where_heights_fail_looks_tell():
+    world, labels = tabletop()
+    splats, table = world.splats, labels == 0
+    noise = 0.015 * torch.randn(int(table.sum()), generator=torch.Generator().manual_seed(0))
+    means, sh, log_scales = splats.means.clone(), splats.sh.clone(), splats.log_scales.clone()
+    means[table, 2] = noise.clamp(-0.03, 0.02)
+    sh[table] = splats.sh[0]
+    log_scales[table] += 0.7  # no holes
+    said = []
+    rough = replace(world, splats=replace(splats, means=means, sh=sh, log_scales=log_scales))
+    found = segment(rough, progress=lambda *words: said.append(words[0]))
+    assert any("told by their looks" in sentence for sentence in said)
+    assert len(found.bodies) == 3
+    ids = found.splats.body_ids
+    for label in (1, 2):
+        own = (labels == label) & (means[:, 2] > 0.02)
+        assert iou((ids == ids[own].mode().values) & (means[:, 2] > 0.02), own) > 0.9
+
+
 def test_lift_sums_the_derivative_of_the_picture():
     world, _ = tabletop()
     camera = views(world, count=1, max_side=40)[0]
