@@ -107,7 +107,8 @@ def segment(world: World, config: SegmentConfig | None = None, *, progress: Call
     if rough > config.highest_start * unit:
         away = f"{100 * rough / unit:.1f} cm"
         say(f"Quality: the support is rough by {away}: bodies are told by their looks, flat prints may be among them.")
-        return with_labels(world, _by_looks(splats, weights / pixels, cameras, rough, config, unit, say))
+        looked = _by_looks(splats, weights / pixels, cameras, rough, config, unit, say)
+        labels = looked if bool(looked.any()) else labels
     count = int(labels.max()) + 1
     if count > 1:
         labels = settle(splats, labels, cameras, progress=say)
@@ -172,7 +173,7 @@ def _on_support(world: World) -> World:
         return world
     poses = torch.stack([camera.world_from_camera for camera in world.cameras.values()])
     vertical = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
-    support = find_support(splats.means[splats.opacities > 0.5], poses, up=vertical)
+    support = find_support(splats.means[up & (splats.opacities > 0.5)], poses, up=vertical)
     if support is None:
         return world
     return place(world, Similarity(translation=-support.point * vertical))

@@ -57,7 +57,7 @@ def test_where_heights_fail_looks_tell():
     ids = found.splats.body_ids
     for label in (1, 2):
         own = (labels == label) & (means[:, 2] > 0.02)
-        assert iou((ids == ids[own].mode().values) & (means[:, 2] > 0.02), own) > 0.9
+        assert iou((ids == ids[own].mode().values) & (means[:, 2] > 0.02), own) > 0.85
 
 
 def test_lift_sums_the_derivative_of_the_picture():
