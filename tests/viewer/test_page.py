@@ -98,8 +98,7 @@ def test_a_click_on_a_camera_flies_there(opened):
     page.mouse.click(*pixel)
     goal = camera.world_from_camera[:3].numpy()
     wait(page, lambda: np.linalg.norm(client.camera.position - goal) < 1e-3)
-    page.wait_for_timeout(500)
-    assert not frustum.visible  # not in front of its own view
+    wait(page, lambda: not frustum.visible)  # not in front of its own view
     assert abs(client.camera.wxyz @ camera.world_from_camera[3:].numpy()) > 1 - 1e-6
 
 
@@ -196,7 +195,10 @@ def test_two_clicks_measure_what_lies_under_them(opened):
         assert pixel.tolist() == pytest.approx([float(columns[chosen]), float(rows[chosen])], abs=2)
         assert float(away) == pytest.approx(float(depth[rows[chosen], columns[chosen]]), rel=0.05)
     page.get_by_text("apart").wait_for()
-    page.wait_for_timeout(300)
-    picture = screen(page)
-    assert ((picture[..., 0] > 200) & (abs(picture[..., 1] - 170) < 40) & (picture[..., 2] < 60)).any()
+
+    def marked():
+        picture = screen(page)
+        return ((picture[..., 0] > 200) & (abs(picture[..., 1] - 170) < 40) & (picture[..., 2] < 60)).any()
+
+    wait(page, marked)
     assert not [said for said in complaints if KNOWN not in said]
