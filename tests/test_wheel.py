@@ -17,8 +17,10 @@ import splatworld
 from splatworld.core import pose
 from splatworld.core.camera import Camera
 from splatworld.core.splats import from_points
+from splatworld.dynamics.checkpoint import load_model
 
 assert Path(splatworld.__file__).is_relative_to(sys.prefix), splatworld.__file__
+assert load_model().config.members
 points, colors = torch.zeros(1, 3), torch.full((1, 3), 255, dtype=torch.uint8)
 world = splatworld.World(
     splats=from_points(points, colors, scale=torch.full((1,), 0.1), opacity=0.9),
