@@ -109,6 +109,9 @@ def act(
     if bool((squeezed > 0).any()):
         stopped = moved(before.poses.detach(), (1 - squeezed)[:, None, None] * way)
         ends = torch.where((squeezed > 0)[:, None, None], stopped, ends)
+        # It has room again, which it did not have before.
+        pinched = islands.awake & (squeezed > 0)[:, None]
+        now = replace(now, poses=project(scene, _with_tools(scene, now.poses, ends), pinched)[0])
     now = replace(now, poses=_with_tools(scene, now.poses, ends))
     return Step(_where(failed, before, now), done * (1 - squeezed) * ~failed, failed)
 

@@ -78,10 +78,10 @@ def push_lines(model: DynamicsModel, test_set: TestSet, say: Progress, *, graph:
                 say(f"{name}: {method}, {seconds} s from {start / SECOND:g} s")
                 rollouts = roll(start, actions)
                 found[method].append(errors(rollouts, truth, which))
-                if method == "network" and start == 0 and seconds == 3:
-                    rows += _sunk_lines(name, test_set, rollouts, truth, actions)
-                    if test_set.name == "several":
-                        save_worst(test_set, rollouts, truth, which, WORST)
+                if seconds == 3 and method == "commanded":  # there a body that cannot give way stops the tool
+                    rows += dynamics_physics.sunk_lines(name, test_set.batch(start, actions), rollouts, truth)
+                if seconds == 3 and method == "network" and test_set.name == "several":
+                    save_worst(test_set, rollouts, truth, which, WORST)
         rows += _compared(f"{name}, {seconds} s", {k: joined(v) for k, v in found.items()},
                           millimetres[seconds > 1], degrees[seconds > 1] if degrees else None)  # fmt: skip
     return rows
@@ -138,10 +138,6 @@ def _compared(name: str, found: dict[str, Errors], millimetres: float, degrees: 
     else:
         rows.append(line(f"{peer}, which only --long trains", None, "x", ">= 1.5"))
     return rows
-
-
-def _sunk_lines(name: str, test_set: TestSet, found: Rollouts, truth: Rollouts, actions: int) -> list[Line]:
-    return dynamics_physics.sunk_lines(name, test_set.batch(0, actions), found, truth)
 
 
 def _graph(test_set: TestSet, say: Progress) -> Callable[[int, int], Rollouts]:
