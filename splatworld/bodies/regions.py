@@ -57,7 +57,8 @@ def parted(splats: Splats, cameras: list[Camera], *, rough: float, thin: float) 
         with torch.no_grad():
             shown = rasterize(still, pose.identity(1), camera)
         rows, columns = torch.meshgrid(*(torch.arange(n) + 0.5 for n in shown.alpha.shape), indexing="ij")
-        places = unproject(camera, torch.stack([columns, rows], dim=-1).double(), shown.median_depth.double())
+        pixels, kind = torch.stack([columns, rows], dim=-1), camera.world_from_camera
+        places = unproject(camera, pixels.to(kind), shown.median_depth.to(kind))
         level = (places[..., 2].abs() < rough) & (shown.median_depth > 0)
         if not bool(level.any()):
             continue
