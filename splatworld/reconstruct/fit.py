@@ -12,6 +12,7 @@ from torch import Tensor
 
 from splatworld import native
 from splatworld.core import pose
+from splatworld.core.camera import Camera
 from splatworld.core.checks import InputError
 from splatworld.core.clip import PosedClip
 from splatworld.core.world import World
@@ -197,7 +198,7 @@ class _Fit:
             splats=splats,
             gravity=posed.gravity,
             scale=posed.scale,
-            cameras=dict(zip(posed.clip.names, self.cameras.still(), strict=True)),
+            cameras=dict(zip(posed.clip.names, map(_precise, self.cameras.still()), strict=True)),
             metrics={"iterations": self.steps, "floaters_dropped": dropped, **posed.metrics},
         )
         times = posed.clip.times[self.train]
@@ -205,3 +206,10 @@ class _Fit:
         coverage = measure_coverage(world, posed)
         warnings = warn(world, posed, coverage, log_gains)
         return replace(world, metrics={**world.metrics, "coverage": coverage.summary(), "warnings": warnings})
+
+
+def _precise(camera: Camera) -> Camera:
+    """In double precision, as a world has its cameras on disk: what follows must not depend on a save between."""
+    distortion = None if camera.distortion is None else camera.distortion.double()
+    seen_from, focal, center = (v.double() for v in (camera.world_from_camera, camera.focal, camera.center))
+    return replace(camera, focal=focal, center=center, world_from_camera=seen_from, distortion=distortion)

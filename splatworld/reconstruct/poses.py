@@ -85,13 +85,8 @@ class Cameras:
         return tuple(self._camera(frame, correction) for frame, correction in enumerate(corrections))
 
     def still(self) -> tuple[Camera, ...]:
-        """The same cameras at rest, in double precision as a world has them on disk."""
-
-        def rested(camera: Camera) -> Camera:
-            bare = replace(camera, motion=None, shutter=None)
-            return replace(bare, **{k: v.double() for k, v in vars(bare).items() if isinstance(v, Tensor)})
-
-        return tuple(rested(camera) for camera in self.seen())
+        """The same cameras at rest."""
+        return tuple(replace(camera, motion=None, shutter=None) for camera in self.seen())
 
     def state(self) -> dict[str, Tensor]:
         """All that a later step depends on."""

@@ -105,8 +105,8 @@ def test_wrong_poses_are_corrected_up_to_what_all_have_in_common():
     train = ~clip.clip.held_out
     generator = torch.Generator().manual_seed(1)
     shakes = 0.02 * torch.randn(13, 6, generator=generator) * train[:, None]
-    truth = torch.stack([camera.world_from_camera for camera in clip.cameras])
-    wrong = zip(clip.cameras, pose.compose(truth, pose.exp(shakes)), strict=True)
+    truth = torch.stack([camera.world_from_camera.double() for camera in clip.cameras])
+    wrong = zip(clip.cameras, pose.compose(truth, pose.exp(shakes.double())).float(), strict=True)
     shaken = replace(clip, cameras=tuple(replace(camera, world_from_camera=place) for camera, place in wrong))
 
     def error(config):
