@@ -23,6 +23,8 @@ SUBSTEPS = 5
 """Short steps an action."""
 CUTS = 8
 """Places along its way at which a tool is checked against what cannot move."""
+CREEP_SPEED, CREEP_SPIN = 0.02, 0.2
+"""m/s and rad/s below which a body on a support creeps."""
 HELD_STILL = 1e-7
 """m and rad up to which a commanded tool counts as left alone."""
 
@@ -102,6 +104,8 @@ def act(
             )
             failed = failed | bad
         squeezed = torch.maximum(squeezed, left)
+    alone = coarse & (way == 0).flatten(1).all(-1)[:, None]
+    now = replace(now, twists=_calmed(before.twists, now.twists, alone))
     touched = islands.awake | (scene.free & (now.poses != before.poses).any(-1))
     slow = touched & still(now.twists)
     now = replace(now, twists=torch.where(slow[..., None], 0.0, now.twists), awake=touched)
@@ -273,6 +277,23 @@ def _chosen(values: Tensor, state: Tensor, variation: Variation | None) -> Tenso
     if variation is None:
         return values.mean(0)
     return values[variation.member[state], torch.arange(len(state))]
+
+
+def _calmed(before: Tensor, after: Tensor, alone: Tensor) -> Tensor:
+    """Twists [S, B, 6] after a step of which those that creep are at most half of what they were.
+
+    Friction stops a body on a support that moves this slowly in a fraction of a step. A network need not say so,
+    and what creeps on for ever never sleeps.
+
+    Args:
+        before, after: [S, B, 6].
+        alone: [S, B] bool, bodies that neither fly nor tip nor collide while no tool moves.
+    """
+    was, now = (twists.unflatten(-1, (2, 3)).norm(dim=-1) for twists in (before, after))
+    limit = now.new_tensor([CREEP_SPEED, CREEP_SPIN])
+    creeping = alone & ((was < limit) & (now < limit)).all(-1)
+    share = torch.where(creeping[..., None], (was / 2 / now.clamp(min=1e-12)).clamp(max=1.0), 1.0)
+    return (after.unflatten(-1, (2, 3)) * share[..., None]).flatten(-2)
 
 
 def _with_tools(scene: Scene, poses: Tensor, ends: Tensor) -> Tensor:
