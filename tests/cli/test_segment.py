@@ -10,32 +10,14 @@ import pytest
 import torch
 
 from splatworld import store
-from splatworld.bodies import build
 from splatworld.bodies.kinds import make_deformable
 from splatworld.cli.main import main
 from splatworld.render.render import render
-from tests.bodies.tabletop import save_table
 from tests.worlds import make_splats, make_world
 
+pytestmark = pytest.mark.usefixtures("convex")
+
 TABLE = torch.tensor([180, 140, 90]) / 255
-
-
-@pytest.fixture(scope="module", autouse=True)
-def convex():
-    """Takes bodies for convex: finding their parts takes a second each, and is tested elsewhere."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "convex_parts", lambda mesh, **_: ())
-        yield
-
-
-@pytest.fixture(scope="module")
-def table(tmp_path_factory, convex):
-    return save_table(tmp_path_factory.mktemp("worlds") / "table")
-
-
-@pytest.fixture
-def folder(table, tmp_path):
-    return shutil.copytree(table, tmp_path / "table")
 
 
 @pytest.fixture

@@ -10,34 +10,16 @@ import pytest
 import torch
 
 from splatworld import store
-from splatworld.bodies import build
 from splatworld.core.checks import InputError
 from splatworld.core.splats import Provenance
 from splatworld.render.render import render
-from tests.bodies.tabletop import save_table
 from tests.worlds import assert_equal
 
 viewer = pytest.importorskip("splatworld.viewer", reason="the viewer is not installed; make install")
 splats = pytest.importorskip("splatworld.viewer.splats")
 corrections = pytest.importorskip("splatworld.viewer.corrections")
 
-
-@pytest.fixture(scope="module", autouse=True)
-def convex():
-    """Takes bodies for convex: finding their parts takes a second each, and is tested elsewhere."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "convex_parts", lambda mesh, **_: ())
-        yield
-
-
-@pytest.fixture(scope="module")
-def table(tmp_path_factory, convex):
-    return save_table(tmp_path_factory.mktemp("worlds") / "table")
-
-
-@pytest.fixture
-def folder(table, tmp_path):
-    return shutil.copytree(table, tmp_path / "table")
+pytestmark = pytest.mark.usefixtures("convex")
 
 
 @pytest.fixture

@@ -1,0 +1,35 @@
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from splatworld.bodies import build
+from tests.bodies.tabletop import save_table
+
+
+@contextmanager
+def _taken_for_convex() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "convex_parts", lambda mesh, **_: ())
+        yield
+
+
+@pytest.fixture(scope="module")
+def convex():
+    """Takes bodies for convex: finding their parts takes a second each, and is tested elsewhere."""
+    with _taken_for_convex():
+        yield
+
+
+@pytest.fixture(scope="session")
+def table(tmp_path_factory):
+    """Folder of a world with a box and a ball on a table, not to be changed."""
+    with _taken_for_convex():
+        return save_table(tmp_path_factory.mktemp("worlds") / "table")
+
+
+@pytest.fixture
+def folder(table, tmp_path):
+    """A copy of the table's world, to be changed."""
+    return shutil.copytree(table, tmp_path / "table")
