@@ -13,6 +13,7 @@ from torch import Tensor
 
 from splatworld import native
 from splatworld.bodies.complete import complete, enclosing
+from splatworld.bodies.joints import reframed
 from splatworld.bodies.segment import SegmentConfig, segment
 from splatworld.core import pose
 from splatworld.core.body import Body
@@ -26,6 +27,8 @@ from splatworld.geometry.mesh import mass_properties, transform_mesh
 
 DENSITY = 400.0
 """kg/m^3 until something is learned of a body: between full packets and hollow vessels."""
+SHAPED = ("rigid", "articulated")
+"""Kinds of bodies that are given shape and mass from their splats."""
 NOISE = 0.002
 """m by which surfaces of splats are off."""
 
@@ -47,17 +50,19 @@ def build_bodies(
 
 
 def refresh(world: World, *, progress: Callable[..., Any] | None = None) -> World:
-    """The world after its bodies were changed: hidden sides, shape and mass for every rigid body without a shape.
+    """The world after its bodies were changed: hidden sides, shape and mass for every body that moves and has no shape.
 
     Where the splats hang on nodes, what is completed stays as it is.
     """
     if world.skin is None:
         world = complete(world)
     bodies = list(world.bodies)
-    bare = [index for index, body in enumerate(bodies) if body.kind == "rigid" and body.mesh is None]
+    bare = [index for index, body in enumerate(bodies) if body.kind in SHAPED and body.mesh is None]
     with ThreadPoolExecutor(native.get_threads()) as pool:
-        for done, body in enumerate(pool.map(lambda index: _shaped(world, index), bare), 1):
-            bodies[bare[done - 1]] = body
+        shapes = zip(bare, pool.map(lambda index: _shaped(world, index), bare), strict=True)
+        for done, (index, body) in enumerate(shapes, 1):
+            # Its joint may have been told anew since, from the frame of a parent that was shaped.
+            bodies = reframed(bodies, index, replace(body, joint=bodies[index].joint))
             if progress is not None:
                 progress("bodies: shapes", done, len(bare))
     world = replace(world, bodies=tuple(bodies))

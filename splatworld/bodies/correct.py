@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from splatworld.bodies.joints import reframed
 from splatworld.bodies.numbering import Numbering, selected
 from splatworld.bodies.pieces import PIECES, grown, halves
 from splatworld.core import pose
@@ -47,7 +48,7 @@ def merge(world: World, names: list[str]) -> World:
     if bodies[first].node_range is not None:
         raise InputError(f"merge: {_name(world, first)!r} is deformable, its nodes carry what it had; merge before.")
     if first:
-        bodies[first] = _fresh(world.splats, ids, first, bodies[first])
+        bodies = reframed(bodies, first, _fresh(world.splats, ids, first, bodies[first]))
         return reindexed(world, ids, bodies, drop=rest)
     # What was completed of a body would show were it found again and taken away.
     seen = (world.splats.provenance != int(Provenance.COMPLETED)) | (world.splats.body_ids == 0)
@@ -238,7 +239,7 @@ def _with_body(world: World, own: Tensor, name: str) -> World:
     bodies.append(_fresh(world.splats, ids, len(bodies), blank))
     gone = [i for i in losing if not bool((ids == i).any())]
     for i in losing - set(gone):
-        bodies[i] = _fresh(world.splats, ids, i, bodies[i])
+        bodies = reframed(bodies, i, _fresh(world.splats, ids, i, bodies[i]))
     latents = world.prior_latents
     if latents is not None:
         world = replace(world, prior_latents=torch.cat([latents, latents.new_zeros(1, latents.shape[1])]))

@@ -12,8 +12,9 @@ from torch import Tensor
 from splatworld import ply
 from splatworld.bodies.build import DENSITY, shaped
 from splatworld.bodies.correct import body_index
+from splatworld.bodies.joints import family, seen_from
 from splatworld.bodies.place import place, place_splats
-from splatworld.bodies.union import alone, family, seen_from, union
+from splatworld.bodies.union import alone, union
 from splatworld.core import pose
 from splatworld.core.body import Body, background
 from splatworld.core.checks import InputError, check_finite, check_shape

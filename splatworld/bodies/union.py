@@ -7,9 +7,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from splatworld.bodies.joints import family, rehung
 from splatworld.bodies.numbering import Numbering, skin_of
-from splatworld.core import pose
-from splatworld.core.body import Body, background
+from splatworld.core.body import background
 from splatworld.core.checks import InputError
 from splatworld.core.splats import Splats, joined
 from splatworld.core.state import LATENTS
@@ -36,7 +36,9 @@ def union(world: World, other: World) -> World:
     names, cameras = {body.name for body in world.bodies}, dict(world.cameras)
     bodies = [joined_background(world.bodies[0], other.bodies[0]), *world.bodies[1:]]
     for body in other.bodies[1:]:
-        named = replace(theirs.body(_rehung(body, world, other)), name=_free(body.name, names))
+        if body.parent == 0:
+            body = rehung(body, other.bodies[0].rest_pose, world.bodies[0].rest_pose)
+        named = replace(theirs.body(body), name=_free(body.name, names))
         names.add(named.name)
         bodies.append(named)
     for name, camera in other.cameras.items():
@@ -96,28 +98,6 @@ def alone(verb: str, world: World, index: int) -> World:
         skin=skin,
         prior_latents=None if latents is None else latents[kept],
     )
-
-
-def family(world: World, index: int) -> list[int]:
-    """The body and all that hangs on it."""
-    found = [index]
-    for parent in found:  # grows while it is walked
-        found += [i for i, body in enumerate(world.bodies) if body.parent == parent and i not in found]
-    return found
-
-
-def seen_from(world_from_parent: Tensor, world_from_joint: Tensor) -> Tensor:
-    """`parent_from_joint` [7] in float64."""
-    return pose.compose(pose.inverse(world_from_parent.double()), world_from_joint)
-
-
-def _rehung(body: Body, world: World, other: World) -> Body:
-    """A body of `other` whose joint, if it hangs on the background, is told from that of `world`."""
-    old, new = (each.bodies[0].rest_pose for each in (other, world))
-    if body.parent != 0 or body.joint is None or torch.equal(old, new):
-        return body
-    frame = pose.compose(old.double(), body.joint.parent_from_joint.double())
-    return replace(body, joint=replace(body.joint, parent_from_joint=seen_from(new, frame)))
 
 
 def _joined_skin(one: tuple[World, Numbering], two: tuple[World, Numbering], second: Splats) -> Skin | None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from splatworld.bodies import correct
+from splatworld.bodies import build, correct
 from splatworld.bodies.build import describe, refresh
 from splatworld.bodies.correct import reindexed
 from splatworld.bodies.edit import move
@@ -17,9 +17,14 @@ from splatworld.bodies.segment import with_labels
 from splatworld.core import pose
 from splatworld.core.checks import FormatError, InputError
 from splatworld.core.splats import Provenance
+from splatworld.core.world import rest_state
 from splatworld.render.render import render
+from splatworld.robot.kinematics import forward_kinematics
 from tests.bodies.tabletop import tabletop
 from tests.worlds import make_world
+
+AXIS = torch.tensor([-0.05, 0.01, 0.06])
+"""A point on the axis of a joint, m."""
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +77,47 @@ def test_names_kinds_and_joints(world):
         without(hung, ["box"])
     with pytest.raises(InputError, match="on itself"):
         correct.set_joint(hung, "box", "ball", type="slide", point=point, axis=axis, limits=(0.0, 1.0))
+
+
+def opened(world):
+    """How the ball moves when its joint goes to 0.5, [4, 4] in the world."""
+    state, index = rest_state(world), [body.name for body in world.bodies].index("ball")
+    there = forward_kinematics(world, replace(state, joints=state.joints + 0.5)).world_from_body[index]
+    return pose.to_matrix(pose.compose(there, pose.inverse(state.world_from_body[index])))
+
+
+@pytest.fixture(scope="module", params=["hinge", "slide"])
+def hung(request, built):
+    """The ball hangs on the box, which is turned, by an oblique axis."""
+    turned = move(built, "box", pose.exp(torch.tensor([-0.1, 0.0, 0.03, 0.3, -0.2, 0.7], dtype=torch.float64)))
+    axis = torch.tensor([0.3, 1.0, 0.2])
+    return correct.set_joint(turned, "ball", "box", type=request.param, point=AXIS, axis=axis, limits=(-1.0, 1.0))
+
+
+def test_what_hangs_on_a_reshaped_body_stays_where_it_is(hung):
+    parted = correct.split(hung, "box")
+    boxed = correct.box(hung, torch.tensor([-0.15, -0.05, 0.002]), torch.tensor([-0.1, 0.05, 0.1]))
+    for changed in (parted, correct.merge(parted, ["box", "box 2"]), boxed):
+        box, ball = changed.bodies[1], changed.bodies[2]
+        assert float((box.rest_pose - hung.bodies[1].rest_pose).abs().max()) > 1e-3  # or there is nothing to keep
+        assert torch.equal(ball.rest_pose, hung.bodies[2].rest_pose)
+        at_zero = pose.compose(box.rest_pose, ball.joint.parent_from_joint)
+        torch.testing.assert_close(at_zero[:3], AXIS.double(), rtol=0, atol=1e-7)
+        torch.testing.assert_close(opened(changed), opened(hung), rtol=0, atol=1e-7)
+
+
+def test_shapes_move_frames_but_no_joints(hung, monkeypatch):
+    """Parent and child are both shaped anew, the child as an articulated body."""
+    monkeypatch.setattr(build, "convex_parts", lambda mesh, **_: ())
+    parted = correct.split(hung, "box")
+    cut = correct.box(parted, torch.tensor([0.06, -0.1, 0.002]), torch.tensor([0.2, 0.1, 0.1]), name="half")
+    done = refresh(cut)
+    for before, after in zip(cut.bodies[1:3], done.bodies[1:3], strict=True):
+        assert float((after.rest_pose - before.rest_pose).abs().max()) > 1e-4
+        assert after.mesh is not None
+        assert after.mass > 0
+    assert done.bodies[2].kind == "articulated"
+    torch.testing.assert_close(opened(done), opened(hung), rtol=0, atol=1e-7)
 
 
 @pytest.mark.parametrize(
