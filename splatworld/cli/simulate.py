@@ -20,7 +20,8 @@ class Options(Common):
     """
 
     scene: Annotated[Positional[str], arg(metavar="SCENE")]
-    """Family of scenes (push, fall, slide, collide), or a YAML or JSON file with a family and what differs from it."""
+    """Family of scenes (push, fall, slide, collide), a YAML or JSON file with a family and what differs from it, or a
+    world's folder or MJCF file, whose bodies a tool then pushes."""
     output: Annotated[Path, arg(aliases=["-o"], metavar="EPISODES")]
     """Folder to write the episodes to."""
     count: int = 100
@@ -59,7 +60,7 @@ def run(options: Options, terminal: Terminal) -> None:
     data |= {"seconds": round(time.monotonic() - begin, 2), "figures": found}
     dropped = ", ".join(f"{count} {reason}" for reason, count in found["dropped"].items())
     shown = {
-        "episodes": f"{found['episodes']} of {config.family}, {options.split}",
+        "episodes": f"{found['episodes']} of {options.scene}, {options.split}",
         "folder": options.output,
         "drawn anew": dropped or None,
         "something moved": f"{found['moved']:.0%}",

@@ -5,26 +5,30 @@ from __future__ import annotations
 from dataclasses import fields
 from pathlib import Path
 
+import torch
 import yaml
 
 from splatworld.core.checks import FormatError, InputError
 from splatworld.core.options import changed
 from splatworld.simulate.episodes import shapes, tools
-from splatworld.simulate.episodes.families import FAMILIES, MAX_BODIES, FamilyConfig
+from splatworld.simulate.episodes.captured import captured
+from splatworld.simulate.episodes.families import FAMILIES, MAX_BODIES, CapturedConfig, FamilyConfig
 
 
 def family_config(scene: str | Path) -> FamilyConfig:
-    """The family called `scene`, or that of a YAML or JSON file: `family: push`, then what differs.
+    """The family called `scene`, that of a YAML or JSON file (`family: push`, then what differs), or that of a world.
 
     Raises:
-        InputError: no such family, file, option, shape or tool, or a value that makes no sense.
-        FormatError: the file is not YAML.
+        InputError: no such family, file, option, shape or tool, a value that makes no sense, or as `captured`.
+        FormatError: the file is not YAML, or as `captured`.
     """
     if str(scene) in FAMILIES:
         return FAMILIES[str(scene)]
     file = Path(scene)
+    if file.is_dir() or file.suffix == ".xml":
+        return _captured_config(str(file))
     if not file.is_file():
-        raise InputError(f"{scene}: neither a file nor a family of scenes, expected one of {', '.join(FAMILIES)}.")
+        raise InputError(f"{scene}: no world, file or family of scenes, expected one of {', '.join(FAMILIES)}.")
     try:
         given = yaml.safe_load(file.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -34,6 +38,16 @@ def family_config(scene: str | Path) -> FamilyConfig:
     config = changed(file, FAMILIES[given["family"]], given)
     _check(file, config)
     return config
+
+
+def _captured_config(path: str) -> CapturedConfig:
+    identity, bodies = captured(path)
+    if len(bodies) > MAX_BODIES:
+        raise InputError(f"{path}: {len(bodies)} bodies, expected at most {MAX_BODIES}; remove some with "
+                         "`splatworld segment`.")  # fmt: skip
+    places = torch.stack([body.rest_pose[:2] for body in bodies.values() if body.kind == "rigid"])
+    x, y = places.mean(dim=0).tolist()
+    return CapturedConfig(bodies=(len(bodies), len(bodies)), world=path, identity=identity, origin=(x, y))
 
 
 def _check(file: Path, config: FamilyConfig) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from splatworld.simulate.episodes.families import FamilyConfig, draw_shapes, tool_numbers
+from splatworld.simulate.episodes.captured import captured
+from splatworld.simulate.episodes.families import CapturedConfig, FamilyConfig, draw_shapes, tool_numbers
 from splatworld.simulate.episodes.footprint import footprint, height, separation, yawed
 from splatworld.simulate.episodes.physics import GRAVITY
 from splatworld.simulate.episodes.pusher import Stroke, plan_stroke
@@ -19,6 +22,8 @@ SETTLE = 0.4
 
 def draw_scene(config: FamilyConfig, split: str, rng: np.random.Generator) -> tuple[Scene, Stroke | None] | None:
     """A scene of the family as `split` draws it, and the tool's first stroke; None if the bodies found no room."""
+    if isinstance(config, CapturedConfig):
+        return _draw_captured(config, split, rng)
     low, high = config.bodies
     # Few bodies are as instructive as many, and cheaper.
     count = int(np.clip(low + rng.geometric(0.3) - 1, low, high)) if low < 3 else int(rng.integers(low, high + 1))
@@ -44,6 +49,25 @@ def draw_scene(config: FamilyConfig, split: str, rng: np.random.Generator) -> tu
             return None
         return Scene(names, fixed, poses, twists, parameters, armed[0], SETTLE, config.step), armed[1]
     return Scene(names, fixed, poses, twists, parameters, step=config.step), None
+
+
+def _draw_captured(config: CapturedConfig, split: str, rng: np.random.Generator) -> tuple[Scene, Stroke] | None:
+    """A world's bodies where they rest in it, with a tool; None if it finds no place beside one."""
+    _, bodies = captured(config.world)
+    names = tuple(bodies)
+    fixed = np.array([body.kind == "static" for body in bodies.values()])
+    poses = np.stack([body.rest_pose.double().numpy() for body in bodies.values()])
+    poses[:, :2] -= config.origin
+    # A capture's surfaces are off by millimetres, and a start within the table would throw bodies up.
+    poses[:, 2] -= np.minimum([height(shape(name), at)[0] for name, at in zip(names, poses, strict=True)], 0) * ~fixed
+    drawn = config.ranges.draw(names, rng)
+    known = np.array([body.mass for body in bodies.values()])
+    mass = np.where(known > 0, known, drawn.mass)
+    parameters = replace(drawn, mass=mass, inertia=drawn.inertia * (mass / drawn.mass)[:, None, None])
+    armed = _arm(names, fixed, poses, config, split, rng)
+    if armed is None:
+        return None
+    return Scene(names, fixed, poses, np.zeros((len(names), 6)), parameters, armed[0], SETTLE, config.step), armed[1]
 
 
 def lay(names: tuple[str, ...], config: FamilyConfig, rng: np.random.Generator) -> np.ndarray | None:

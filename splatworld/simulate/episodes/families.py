@@ -58,6 +58,25 @@ class FamilyConfig:
         check_choice("FamilyConfig", "family", self.family, NAMES)
 
 
+@dataclass(frozen=True)
+class CapturedConfig(FamilyConfig):
+    """A tool pushes the bodies of one world, which rest where they do in it.
+
+    Masses are the world's where it has them, and their centres those of uniform solids, since a body with another one
+    would not rest as it does; friction, inertia and tools are drawn.
+
+    Attributes:
+        world: path of its folder, or of an MJCF file.
+        identity: of the world, so that episodes of another one are not mixed with its own.
+        origin: x and y m in the world of the middle of the table.
+    """
+
+    ranges: Ranges = field(default_factory=lambda: Ranges(com=0.0))
+    world: str = ""
+    identity: str = ""
+    origin: tuple[float, float] = (0.0, 0.0)
+
+
 FAMILIES = {
     "push": FamilyConfig(),
     "fall": FamilyConfig("fall", bodies=(1, 6), seconds=2.0, step=0.001, fixed=0.1),

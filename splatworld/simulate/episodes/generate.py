@@ -28,7 +28,7 @@ from splatworld.simulate.episodes.physics import build
 from splatworld.simulate.episodes.pusher import Pusher
 from splatworld.simulate.episodes.record import Episode, fault, record
 from splatworld.simulate.episodes.shapes import shape
-from splatworld.simulate.episodes.shards import as_body, pack
+from splatworld.simulate.episodes.shards import as_body, pack, stored_name
 from splatworld.simulate.episodes.tools import tool
 
 ATTEMPTS = 20
@@ -182,6 +182,7 @@ def _simulate(job: Job) -> tuple[str, dict[str, Any], dict[tuple[str, str], byte
         made.append(found)
         dropped.update(lost)
     tensors, shapes, tools = pack(made, range(job.first, job.last))
+    solids = {stored_name(name): shape(name) for e in made for name in e.scene.shapes}
     stored.save_shard(job.path, tensors, shapes, tools)
     depth = np.concatenate([e.penetration for e in made])
     entry = {
@@ -192,7 +193,7 @@ def _simulate(job: Job) -> tuple[str, dict[str, Any], dict[tuple[str, str], byte
         "moved": int(sum((e.moved() > MOVED).any() for e in made)),
         "sunk": np.bincount(np.searchsorted(DEPTHS, depth).clip(max=len(DEPTHS) - 1), minlength=len(DEPTHS)).tolist(),
     }
-    files = {("shapes", name): stored.encode_shape(as_body(name, shape(name))) for name in shapes}
+    files = {("shapes", name): stored.encode_shape(as_body(name, solids[name])) for name in shapes}
     files |= {("tools", name): stored.encode_shape(as_body(name, tool(name), "robot")) for name in tools}
     return job.path.name, entry, files
 

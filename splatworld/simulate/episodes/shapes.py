@@ -5,12 +5,14 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from scipy.spatial import ConvexHull
 
 from splatworld.core.checks import InputError
 from splatworld.simulate.episodes import solids
+from splatworld.simulate.episodes.captured import solid_of
 from splatworld.simulate.episodes.solids import Part, Solid
 
 SIZES = (0.03, 0.25)
@@ -149,13 +151,15 @@ HELD_OUT: dict[str, Maker] = {
 
 @lru_cache(maxsize=4096)
 def shape(name: str) -> Solid:
-    """The shape called FAMILY-NUMBER, such as "T-017".
+    """The shape called FAMILY-NUMBER, such as "T-017", or that of a body of a world, whose path is its family.
 
     Raises:
         InputError: there is no such family or number.
     """
     family, _, digits = name.rpartition("-")
     makers = {**KNOWN, **HELD_OUT}
+    if family and family not in makers and digits.isdigit() and Path(family).exists():
+        return solid_of(name)
     if family not in makers or not digits.isdigit():
         raise InputError(f"{name!r}: no shape of the library, expected FAMILY-NUMBER of {', '.join(makers)}.")
     number = int(digits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,12 +19,12 @@ from splatworld.simulate.episodes.solids import Solid
 
 def pack(episodes: Sequence[Episode], numbers: Sequence[int]) -> tuple[dict[str, Tensor], list[str], list[str]]:
     """The tensors of a shard, as `splatworld.episodes.save_shard` wants them, and the names of shapes and tools."""
-    shapes = sorted({name for e in episodes for name in e.scene.shapes})
+    shapes = sorted({stored_name(name) for e in episodes for name in e.scene.shapes})
     tools = sorted({e.scene.tool.name for e in episodes if e.scene.tool})
     truths = [e.scene.parameters for e in episodes]
     arrays: dict[str, np.ndarray] = {
         "counts": np.array([len(e.scene) for e in episodes]),
-        "shape_ids": np.array([shapes.index(name) for e in episodes for name in e.scene.shapes]),
+        "shape_ids": np.array([shapes.index(stored_name(name)) for e in episodes for name in e.scene.shapes]),
         "tool_ids": np.array([tools.index(e.scene.tool.name) if e.scene.tool else -1 for e in episodes]),
         "numbers": np.array(numbers),
         "fixed": np.concatenate([e.scene.fixed for e in episodes]).astype(np.uint8),
@@ -42,6 +43,11 @@ def pack(episodes: Sequence[Episode], numbers: Sequence[int]) -> tuple[dict[str,
         arrays[f"truth.{name}"] = np.concatenate([getattr(truth, name) for truth in truths])
     tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
     return {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}, shapes, tools
+
+
+def stored_name(name: str) -> str:
+    """A shape's name without the folders of the world that it is of."""
+    return Path(name).name
 
 
 def as_body(name: str, solid: Solid, kind: str = "rigid") -> Body:

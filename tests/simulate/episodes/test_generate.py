@@ -161,7 +161,7 @@ def test_bad_configs_are_refused(tmp_path, text, message):
     file.write_text(text)
     with pytest.raises((InputError, FormatError), match=message):
         family_config(file)
-    with pytest.raises(InputError, match="neither a file nor a family"):
+    with pytest.raises(InputError, match="no world, file or family"):
         family_config("pusch")
 
 
@@ -172,5 +172,5 @@ def test_the_verb(tmp_path, capsys):
     assert main(given) == 0
     assert json.loads(capsys.readouterr().out)["figures"]["episodes"] == 2
     assert main(["simulate", "slid", "-o", str(tmp_path / "e2")]) == 2
-    assert "neither a file nor a family" in capsys.readouterr().err
+    assert "no world, file or family" in capsys.readouterr().err
     assert not (tmp_path / "e2").exists()
