@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from splatworld import native
 from splatworld.bodies.complete import complete, enclosing
+from splatworld.bodies.correct import body_index
 from splatworld.bodies.joints import reframed
 from splatworld.bodies.segment import SegmentConfig, segment
 from splatworld.core import pose
@@ -70,6 +72,29 @@ def refresh(world: World, *, progress: Callable[..., Any] | None = None) -> Worl
         with suppress(InputError):  # too large for a grid: the background goes without
             world = replace(world, bodies=(background_shape(world), *world.bodies[1:]))
     return world
+
+
+def set_mass(world: World, name: str, mass: float) -> World:
+    """The world with a body of known mass; its inertia is that of the same solid, denser or lighter.
+
+    Args:
+        world: with the body.
+        name: of the body.
+        mass: kg.
+
+    Raises:
+        InputError: no such body, the background, a body without a shape to tell its inertia from, or a mass that is
+            none.
+    """
+    index = body_index(world, name)
+    body = world.bodies[index]
+    if not (mass > 0 and math.isfinite(mass)):
+        raise InputError(f"mass: {mass} kg for {name!r}, expected a positive number.")
+    if index == 0 or not body.mass or body.inertia is None:
+        raise InputError(f"mass: {name!r} is the background or has no shape, from which its inertia would follow; "
+                         "name a body that `info` gives a mass.")  # fmt: skip
+    weighed = replace(body, mass=float(mass), inertia=body.inertia * (mass / body.mass))
+    return replace(world, bodies=(*world.bodies[:index], weighed, *world.bodies[index + 1 :]))
 
 
 def describe(world: World) -> list[dict[str, Any]]:

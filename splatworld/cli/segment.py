@@ -52,16 +52,20 @@ class Options(Common):
     """Lowest and highest value of the joint, rad or m; the body is at 0 now."""
     remove: UseAppendAction[tuple[str, ...]] = ()
     """A body to take out of the world; what was under it is filled. Repeatable."""
+    mass: UseAppendAction[tuple[tuple[str, float], ...]] = ()
+    """A body and its mass in kg, in place of that at 400 kg/m^3. Repeatable."""
 
 
 def run(options: Options, terminal: Terminal) -> None:
-    from splatworld.bodies.build import build_bodies, describe, refresh
+    from splatworld.bodies.build import build_bodies, describe, refresh, set_mass
     from splatworld.store import load_world, save_world
 
     corrections = _corrections(options)
     world = load_world(options.world)
     if corrections:
         world = refresh(correct(world, options, terminal), progress=terminal.progress)
+        for name, mass in options.mass:  # of shapes as they are at the end
+            world = set_mass(world, name, mass)
     else:
         world = build_bodies(world, progress=terminal.progress)
     save_world(world, options.world, overwrite=True)
@@ -119,5 +123,5 @@ def _corrections(options: Options) -> bool:
     if options.joint is None and any(getattr(options, name) != default for name, default in axis.items()):
         raise InputError("segment: --at, --axis and --limits are of the joint that --joint makes; give it too.")
     single = (options.masks, options.box, options.click, options.joint)
-    several = (options.merge, options.split, options.rename, options.kind, options.remove)
+    several = (options.merge, options.split, options.rename, options.kind, options.remove, options.mass)
     return any(given is not None for given in single) or any(several)

@@ -108,6 +108,21 @@ def test_a_joint_and_a_deformable_body(segment, folder):
     assert store.load_world(folder).bodies[2].capsules is not None
 
 
+def test_a_known_mass_stays(segment, folder):
+    before = store.load_world(folder).bodies[1]
+    found = segment("--mass", "box", 0.35, "--mass", "ball", 0.002)
+    assert (found["box"]["mass"], found["ball"]["mass"]) == (0.35, 0.002)
+    assert "350 g" in found["box"]["summary"]
+    after = store.load_world(folder).bodies[1]
+    torch.testing.assert_close(after.inertia / 0.35, before.inertia / before.mass)
+    assert segment("--rename", "ball", "orange")["box"]["mass"] == 0.35
+    # One that is made in the same go has a shape by then; what is found anew is of the usual density.
+    segment("--merge", "background", "box")
+    boxed = segment("--box", -0.15, -0.05, 0.002, -0.05, 0.05, 0.1, "--name", "crate", "--mass", "crate", 0.1)
+    assert boxed["crate"]["mass"] == 0.1
+    assert segment()["body 1"]["mass"] == pytest.approx(before.mass, rel=0.1)
+
+
 def test_what_is_removed_leaves_the_table_whole(segment, folder):
     before = store.load_world(folder)
     camera = before.cameras["view_0"]
@@ -153,6 +168,12 @@ def test_what_is_removed_leaves_the_table_whole(segment, folder):
         ("--joint box ball slide --limits 1 2", "0 within limits"),
         ("--joint box ball ball", "ball"),
         ("--axis 0 1 0", "--joint"),
+        ("--mass cup 1", "no body is called 'cup'"),
+        ("--mass background 1", "'background' is the background or has no shape"),
+        ("--mass box 0", "0.0 kg for 'box', expected a positive number"),
+        ("--mass box inf", "inf kg for 'box', expected a positive number"),
+        ("--mass box heavy", "heavy"),
+        ("--remove box --mass box 1", "no body is called 'box'"),
         ("--remove cup", "no body is called 'cup'"),
         ("--remove background", "the background cannot be removed"),
         ("--masks missing", "missing: no such folder"),
