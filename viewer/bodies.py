@@ -10,6 +10,8 @@ import viser
 from torch import Tensor
 
 from splatworld.bodies.build import describe
+from splatworld.bodies.joints import family
+from splatworld.core import pose
 from splatworld.core.body import Body
 from splatworld.core.camera import Camera
 from splatworld.core.checks import InputError
@@ -159,6 +161,17 @@ class BodiesTab:
                 self.selected = select or self.edits.world.bodies[-1].name
         finally:
             self.refresh()
+
+    def preview(self, world_from_body: Tensor) -> None:
+        """Show the selected body and all that hangs on it as if it rested at a pose [7], until the next `refresh`."""
+        self._clicks.take()  # who lets handles go has not clicked what is behind them
+        with self._lock:
+            index, world = self.index, self.edits.world
+            if self._closed or index is None:
+                return
+            change = pose.compose(world_from_body, pose.inverse(world.bodies[index].rest_pose.double()))
+            for i in family(world, index):
+                self.nodes.place(i, pose.compose(change, world.bodies[i].rest_pose.double()).numpy())
 
     def step(self, *, back: bool) -> None:
         """Undo or redo one correction.

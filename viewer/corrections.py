@@ -20,9 +20,12 @@ from splatworld.core.checks import InputError
 from splatworld.core.world import World
 from splatworld.viewer.callbacks import reported
 from splatworld.viewer.edits import Edits
+from splatworld.viewer.gizmo import Gizmo
 
 KINDS = ("rigid", "static", "deformable")
 """What a body can be made; articulated ones are made with `splatworld segment --joint`."""
+HANDLES = 1.2
+"""Size of the handles by which a body is moved, in longest sides of it: their arrows then reach out of it."""
 BOX_COLOR = (255, 200, 60)
 
 
@@ -37,6 +40,10 @@ class Selection(Protocol):
     def chosen(self, verb: str) -> Body: ...
 
     def correct(self, what: str, change: Callable[[World], World], *, select: str | None = None) -> None: ...
+
+    def preview(self, world_from_body: Tensor) -> None: ...
+
+    def refresh(self) -> None: ...
 
 
 class Corrections:
@@ -54,7 +61,11 @@ class Corrections:
             self._merge = gui.add_button("Merge", color="gray")
             self._split = gui.add_button("Split in two", color="gray")
             self._remove = gui.add_button("Remove", icon=viser.Icon.TRASH, color="red")
+        self._gizmo = Gizmo(server, dragged=tab.preview, dropped=self._drop)
         with gui.add_folder("Move", expand_by_default=False):
+            self._handles = gui.add_checkbox(
+                "Handles in the picture", False, hint="drag an arrow, a square or an arc; letting go moves the body"
+            )
             self._place = gui.add_vector3("Place", (0.0, 0.0, 0.0), step=0.001, hint="x, y, z of its middle")
             self._yaw = gui.add_number("Yaw (deg)", 0.0, step=0.1)
             self._shadow = gui.add_checkbox(
@@ -118,6 +129,11 @@ class Corrections:
 
         self._tab.correct(what, moved)
 
+    def drag(self, on: bool) -> None:
+        """Show handles at the selected body by which it is moved in the picture, or show none."""
+        self._handles.value = on  # type: ignore[misc]
+        self._tab.refresh()
+
     def make_box(self, low: Tensor, high: Tensor, name: str) -> None:
         """Make a body of what lies in a box from `low` [3] to `high` [3]."""
         named = name.strip() or None
@@ -129,6 +145,10 @@ class Corrections:
         others = tuple(other.name for other in world.bodies if other is not body)
         if others and others != self._other.options:
             self._other.options = others
+        if body is None or not index or not self._handles.value:
+            self._gizmo.remove()
+        else:
+            self._gizmo.put(body.rest_pose, HANDLES * _longest(world, index))
         if body is None:
             return
         self._name.value = body.name  # type: ignore[misc]
@@ -142,6 +162,7 @@ class Corrections:
     def remove(self) -> None:
         """Take the marks out of the scene."""
         self._drop_box()
+        self._gizmo.remove()
 
     def _listen(self) -> None:
         @self._rename.on_click
@@ -170,6 +191,12 @@ class Corrections:
         def _(_: viser.GuiEvent) -> None:
             self.remove_body()
 
+        @self._handles.on_update
+        @reported
+        def _(event: viser.GuiEvent) -> None:
+            if event.client is not None:  # set by hand
+                self.drag(self._handles.value)
+
         @self._move.on_click
         @reported
         def _(_: viser.GuiEvent) -> None:
@@ -192,6 +219,9 @@ class Corrections:
             @given.on_update
             def _(_: viser.GuiEvent) -> None:
                 self._draw_box()
+
+    def _drop(self, world_from_body: Tensor) -> None:
+        self.move(world_from_body, light=self._shadow.value)
 
     def _surround(self) -> None:
         body = self._tab.chosen("box")
@@ -216,6 +246,13 @@ class Corrections:
         if self._box is not None:
             self._box.remove()
             self._box = None
+
+
+def _longest(world: World, index: int) -> float:
+    """Longest side in m of a body's splats, strays left out; of a body of few, that of something small."""
+    own = world.splats.means[world.splats.body_ids == index]
+    sides = own.quantile(0.99, dim=0) - own.quantile(0.01, dim=0) if len(own) else torch.zeros(3)
+    return max(float(sides.max()), 0.02)
 
 
 def heading(world_from_body: Tensor) -> float:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from splatworld import store
+from splatworld.bodies import correct
 from splatworld.core.checks import InputError
 from splatworld.core.splats import Provenance
 from splatworld.render.render import render
@@ -134,6 +135,74 @@ def test_corrections_are_undone_and_redone(tab):
     tab.corrections.rename("apple")  # what was undone is forgotten
     with pytest.raises(InputError, match="nothing to redo"):
         tab.step(back=False)
+
+
+def drag(tab, target, *phases):
+    """Does what the page does while somebody drags the handles to a pose [7]."""
+    gizmo = tab.corrections._gizmo
+    gizmo._handle.position, gizmo._handle.wxyz = target[:3].numpy(), target[3:].numpy()
+    told = []
+    client = SimpleNamespace(add_notification=lambda *text, **_: told.append(text))
+    for phase in phases:
+        gizmo._moved(SimpleNamespace(target=gizmo._handle, phase=phase, client=client))
+    return told
+
+
+def drawn_at(tab, index):
+    node = tab.nodes._nodes[index]
+    return [*node.position, *node.wxyz]
+
+
+def test_a_body_is_dragged_by_handles(tab, folder):
+    before, gizmo = tab.edits.world, tab.corrections._gizmo
+    tab.select("box")
+    assert gizmo._handle is None
+    tab.corrections.drag(True)
+    rest = before.bodies[1].rest_pose
+    assert [*gizmo._handle.position, *gizmo._handle.wxyz] == rest.tolist()
+    assert gizmo._handle.scale == pytest.approx(corrections.HANDLES * 0.06, abs=0.005)
+    target = torch.tensor([0.1, -0.2, 0.05, 0.8, 0.0, 0.0, 0.6], dtype=torch.float64)
+    drag(tab, target, "start", "update")
+    assert drawn_at(tab, 1) == pytest.approx(target.tolist())
+    assert tab.edits.world is before
+    drag(tab, target, "end")
+    torch.testing.assert_close(tab.edits.world.bodies[1].rest_pose, target)
+    where = (tab.edits.world.splats.means[before.splats.body_ids == 1] - target[:3]).norm(dim=1)
+    assert float(where.max()) < 0.07
+    sh = tab.edits.world.splats.sh
+    assert not torch.equal(sh[before.splats.body_ids == 0], before.splats.sh[before.splats.body_ids == 0])  # lit
+    assert tab.edits.past == ("move box",)
+    drag(tab, target, "start", "end")  # only clicked
+    assert tab.edits.past == ("move box",)
+    tab.step(back=True)
+    assert tab.edits.world is before
+    assert [*gizmo._handle.position, *gizmo._handle.wxyz] == drawn_at(tab, 1) == rest.tolist()
+    tab.step(back=False)
+    tab.save()
+    torch.testing.assert_close(store.load_world(folder).bodies[1].rest_pose, target)
+    for nothing in ("background", None):
+        tab.select(nothing)
+        assert gizmo._handle is None
+    tab.select("ball")
+    assert gizmo._handle.position.tolist() == tab.edits.world.bodies[2].rest_pose[:3].tolist()
+    tab.corrections.drag(False)
+    assert gizmo._handle is None
+
+
+def test_what_hangs_on_a_body_is_dragged_along_and_goes_back_if_that_fails(tab):
+    axis = {"point": torch.zeros(3), "axis": torch.tensor([0.0, 0.0, 1.0])}
+    tab.correct("joint", lambda w: correct.set_joint(w, "ball", "box", type="hinge", limits=(-1.0, 1.0), **axis))
+    tab.select("box")
+    tab.corrections.drag(True)
+    world = tab.edits.world
+    target = world.bodies[1].rest_pose + torch.tensor([0.1, 0, 0, 0, 0, 0, 0])
+    drag(tab, target, "update")
+    assert drawn_at(tab, 2)[0] == pytest.approx(float(world.bodies[2].rest_pose[0]) + 0.1)
+    told = drag(tab, torch.full((7,), torch.nan, dtype=torch.float64), "end")
+    assert "finite" in told[0][1]
+    assert tab.edits.world is world
+    assert drawn_at(tab, 2) == world.bodies[2].rest_pose.tolist()
+    assert tab.corrections._gizmo._handle.position.tolist() == world.bodies[1].rest_pose[:3].tolist()
 
 
 def test_a_click_makes_a_body_or_selects_the_one_that_is_there(tab):
