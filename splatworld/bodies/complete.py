@@ -37,7 +37,7 @@ MOST = 4000
 NEAR = 0.012
 """m, how far off the support splats lie that were completed of it."""
 IN_SIGHT = 0.05
-"""Change of a capture's picture, in pixels times colour, for which a completed splat has to go."""
+"""Change of a capture's picture, in pixels times colour, for which a completed splat has to go and a seen one stays."""
 ROUNDS = 3
 """Times that such splats are looked for: with some gone, others come into sight."""
 
@@ -52,7 +52,7 @@ def complete(world: World) -> World:
         world: Z up, support near z = 0, with bodies; what was completed of rigid ones without a shape is made anew.
 
     Returns:
-        The world; splats of the background inside of the bodies it completes, which nobody saw, are gone.
+        The world; splats of the background inside of the bodies it completes are gone where no camera saw them.
     """
     fresh = [i for i, body in enumerate(world.bodies) if body.kind == "rigid" and body.mesh is None]
     if not fresh:
@@ -61,7 +61,7 @@ def complete(world: World) -> World:
     added = []
     floor = floor_of(world)
     if floor is not None:
-        world = replace(world, splats=world.splats.select(~_buried(world, floor, fresh)))
+        world = replace(world, splats=world.splats.select(~_buried(world, floor, fresh) | _in_sight(world)))
         added.append(_below_bodies(world, floor, fresh))
     with ThreadPoolExecutor(native.get_threads()) as pool:
         added += pool.map(lambda index: _hidden_sides(world, index), fresh)
@@ -125,6 +125,14 @@ def _out_of_sight(seen: World, completed: Splats) -> Splats:
             break
         completed = completed.select(keep)
     return completed
+
+
+def _in_sight(world: World) -> Tensor:
+    """[N] bool, splats that the capture's pictures show, such as the shade below what bulges over its foot."""
+    shown = torch.zeros(len(world.splats))
+    for camera in views(world):
+        shown = torch.maximum(shown, lift(world.splats, camera, torch.ones(camera.height, camera.width, 1))[:, 0])
+    return shown > IN_SIGHT
 
 
 def _picture(splats: Splats, camera: Camera) -> Tensor:

@@ -12,6 +12,9 @@ TRIES = 400
 """Places that a patch is looked for at, about."""
 SAME_STUFF = 0.06
 """Most that the range of colours within a patch differs from that around it."""
+ALIKE = 2.0
+"""Times the surroundings' own variation that a patch's may differ from them; another piece of the same stuff differs
+by one and a half."""
 SMALL = 24
 """Cells; a larger hole for which there is no patch is filled in halves."""
 
@@ -103,6 +106,7 @@ def _patch(
     places = (usable.shape[0] - rows + 1, usable.shape[1] - columns + 1)
     step = max(1, int(np.sqrt(places[0] * places[1] / TRIES)))
     wanted = colors[window][ring]
+    most = ALIKE * float(np.abs(wanted - wanted.mean(axis=0)).mean())
     at = np.argwhere(needed)
     at = at[:: max(1, len(at) // 2000)]
     best, found, where = np.inf, None, (0, 0)
@@ -116,7 +120,7 @@ def _patch(
         cost = float(np.abs(given - wanted - (given - wanted).mean(axis=0)).mean())
         # What is inside must be the same stuff as around it: no print that lies on the support is copied.
         other = float(np.abs(_range(inside) - _range(given)).mean()) if cost < best else np.inf
-        if cost + other < best and other < SAME_STUFF:
+        if cost + other < best and other < SAME_STUFF and cost <= most:
             best, found, where = cost + other, patch, (top, left)
 
     for top in range(0, places[0], step):

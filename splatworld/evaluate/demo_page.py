@@ -13,10 +13,12 @@ import cv2
 import numpy as np
 import torch
 
+from splatworld.bodies.build import describe
 from splatworld.core import pose
 from splatworld.core.camera import Camera, resize
 from splatworld.core.clip import PosedClip
 from splatworld.core.world import World
+from splatworld.evaluate.bodies_picture import best_view, draw_bodies
 from splatworld.evaluate.coverage_picture import draw_coverage
 from splatworld.evaluate.report import figure
 from splatworld.files import write_file
@@ -72,6 +74,9 @@ def write_page(
         progress("held-out frames", done, len(chosen))
     video = encode_video(_flight(world, posed, progress), fps=FPS, crf=23)
     write_file(folder / "flight.mp4", video)
+    progress("bodies: pictures", 0, 1)
+    bodies = _bodies(world, posed, folder)
+    progress("bodies: pictures", 1, 1)
     coverage = measure_coverage(world, posed)
     drawn = draw_coverage(world, posed, coverage)
     write_file(folder / "coverage.png", encode_image(drawn))
@@ -80,6 +85,7 @@ def write_page(
         lead=html.escape(_lead(world, posed)),
         video=base64.b64encode(video).decode(),
         rows="\n".join(rows) or '<tr><td colspan="3">No frame was held out.</td></tr>',
+        bodies=bodies,
         figures="\n".join(_figures(world)),
         notes=_items(note for note in posed.notes if not note.startswith("Quality:")),
         coverage=html.escape(_seen(coverage)),
@@ -138,6 +144,24 @@ def _lead(world: World, posed: PosedClip) -> str:
     frames = len(posed.clip) + len(posed.unplaced)
     unit = "capture units" if world.scale.source == "none" else "metres"
     return f"{len(world.splats):,} splats from {len(posed.clip)} of {frames} frames; lengths are {unit}."
+
+
+def _bodies(world: World, posed: PosedClip, folder: Path) -> str:
+    """What was found to be a thing of its own: pictures and a table."""
+    rows = describe(world)[1:]
+    if not rows:
+        return "<p>No bodies were told apart from the background.</p>"
+    drawn = draw_bodies(world, best_view(world, [_resized(camera) for camera in posed.cameras]))
+    write_file(folder / "bodies.png", encode_image(drawn))
+    found = "".join(
+        f"<tr><td>{html.escape(row['name'])}</td><td>{html.escape(row['summary'])}</td></tr>\n" for row in rows
+    )
+    return (
+        "<p>Each can be moved, removed, pushed. Left: what belongs to which; right: the scene without them. Masses are "
+        "guessed from volumes.</p>\n"
+        f'<div class="scroll">{_image(drawn, "bodies in colours, and the scene without them")}</div>\n'
+        f'<table class="figures wide"><tbody>\n{found}</tbody></table>'
+    )
 
 
 def _figures(world: World) -> Iterator[str]:
