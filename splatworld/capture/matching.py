@@ -10,6 +10,7 @@ import pycolmap
 from splatworld.capture.config import CaptureConfig, Progress
 
 _COARSE = 300  # features of the largest scale compared to guess which frames show the same place
+_COMPARED = 50_000  # pairs of frames that are compared so; of a long video every other, third, ... frame is
 
 _ATTACHED_SHARE = 0.15  # of pairs that match best where nothing moved, at the picture's border
 
@@ -102,11 +103,11 @@ def choose_pairs(coarse: list[np.ndarray], config: CaptureConfig) -> list[tuple[
     if count <= config.all_pairs_limit:
         return [(a, b) for a in range(count) for b in range(a + 1, count)]
     pairs = {(a, b) for a in range(count) for b in range(a + 1, min(a + config.overlap, count - 1) + 1)}
+    step = 1 + count * count // (2 * _COMPARED)
     shared = np.zeros((count, count), int)
     for a in range(count):
-        # Long videos are compared at every other, third, ... frame: the work stays below some 50,000 pairs.
-        for b in range(a + config.overlap + 1, count, max(1, count // 300)):
-            shared[a, b] = shared[b, a] = _shared(coarse[a], coarse[b])
+        others = np.arange(a + config.overlap + 1, count, step)
+        shared[a, others] = shared[others, a] = _shared(coarse[a], [coarse[b] for b in others])
     for a in range(count):
         likely = np.argsort(-shared[a], kind="stable")[: config.returns]
         pairs |= {(min(a, int(b)), max(a, int(b))) for b in likely if shared[a, b] >= 4}
@@ -135,16 +136,22 @@ def _scales(keypoints: np.ndarray) -> np.ndarray:
     return keypoints[:, 2] if keypoints.shape[1] == 4 else np.hypot(keypoints[:, 2], keypoints[:, 4])
 
 
-def _shared(a: np.ndarray, b: np.ndarray) -> int:
-    """Mutual nearest neighbours that pass the ratio test."""
-    if len(a) < 2 or len(b) < 2:
-        return 0
-    cosine = a @ b.T
-    best = cosine.argmax(axis=1)
-    rows = np.arange(len(a))
-    mutual = cosine.argmax(axis=0)[best] == rows
-    top = cosine[rows, best]
-    cosine[rows, best] = -1
-    second = cosine.max(axis=1)
+def _shared(one: np.ndarray, others: list[np.ndarray]) -> np.ndarray:
+    """How many mutual nearest neighbours that pass the ratio test a frame has with each of the others."""
+    if len(one) < 2 or not others:
+        return np.zeros(len(others), int)
+    # One product for all. Rows of zeros fill frames up; no feature is nearest to them, as SIFT has no negative entries.
+    width = max(2, *(len(other) for other in others))
+    padded = np.zeros((len(others), width, one.shape[1]), np.float32)
+    for place, other in zip(padded, others, strict=True):
+        place[: len(other)] = other
+    cosine = (one @ padded.reshape(-1, one.shape[1]).T).reshape(len(one), len(others), width)
+    rows, columns = np.arange(len(one))[:, None], np.arange(len(others))
+    best = cosine.argmax(axis=2)
+    mutual = cosine.argmax(axis=0)[columns, best] == rows
+    top = cosine[rows, columns, best]
+    cosine[rows, columns, best] = -1
+    second = cosine.max(axis=2)
     distinct = (1 - top) < 0.8**2 * (1 - second)
-    return int((mutual & distinct).sum())
+    enough = np.array([len(other) for other in others]) >= 2
+    return (mutual & distinct & (top > 0)).sum(axis=0) * enough
