@@ -14,9 +14,10 @@ from torch import Tensor
 
 from splatworld import native
 from splatworld.bodies.complete import complete, enclosing
+from splatworld.bodies.config import SegmentConfig
 from splatworld.bodies.correct import body_index
 from splatworld.bodies.joints import reframed
-from splatworld.bodies.segment import SegmentConfig, segment
+from splatworld.bodies.segment import segment
 from splatworld.core import pose
 from splatworld.core.body import Body
 from splatworld.core.checks import InputError

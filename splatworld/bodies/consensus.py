@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,22 @@ SEEN = 0.05
 """Weight in pixels below which a view says nothing of a splat."""
 
 
+@dataclass(frozen=True)
+class Looks:
+    """What the pictures say together.
+
+    Attributes:
+        groups: [N] int64 of splats, 0 for the support and for what no region agrees on.
+        surrounded: [G] share of each group's outlines, where others than the picture's edge bound it, that is against
+            the support.
+        raised: [N] share of what is seen of a splat that lies in regions, not in the support.
+    """
+
+    groups: Tensor
+    surrounded: Tensor
+    raised: Tensor
+
+
 def consensus(
     splats: Splats,
     pictures: list[tuple[Camera, Tensor]],
@@ -34,22 +51,20 @@ def consensus(
     least: float,
     reach: float,
     progress: Callable[..., Any] | None = None,
-) -> tuple[Tensor, Tensor]:
+) -> Looks:
     """Group splats by the regions of pictures, whose numbers mean nothing across pictures.
 
-    Neighbouring splats are tied where four in five of the views that show both have them in one region; what hangs
-    together by ties is a group. Each region then stands for the group that holds most of it, and the pictures vote.
+    Neighbouring splats are tied where four in five of the views that show both have them in one region. A splat that is
+    tied to most of its neighbours lies within a thing, and what hangs together by ties of such splats is a group (as in
+    DBSCAN, Ester et al., 1996): a chain of chance ties joins nothing. Each region then stands for the group that holds
+    most of it, and the pictures vote.
 
     Args:
         splats: N splats at rest.
-        pictures: cameras, and the regions [H, W] they see, 0 for the support.
+        pictures: cameras, and the regions [H, W] they see, 0 for the support, -1 for what does not matter.
         least: weight in pixels, of all pictures together, that a group has at least.
         reach: m, how far apart neighbours are at most.
         progress: called with (stage, done, total).
-
-    Returns:
-        [N] int64 group, 0 for the support and for what no region agrees on; and for each group the share [G] of its
-        outlines, where others than the picture's edge bound it, that is against the support.
     """
     shown = np.full((len(splats), len(pictures)), -1)
     weights = np.zeros(shown.shape, dtype=np.float32)
@@ -62,7 +77,8 @@ def consensus(
             progress("bodies: regions", view + 1, len(pictures))
     weights[shown < 0] = 0
     total = weights.sum(axis=1)
-    raised = np.flatnonzero((weights * (shown > 0)).sum(axis=1) > AGREED * total)
+    share = (weights * (shown > 0)).sum(axis=1) / np.maximum(total, SEEN)
+    raised = np.flatnonzero(share > AGREED)
     groups = np.zeros(len(splats), dtype=np.int64)
     if len(raised) > 1:
         tied = _tied(splats.means[raised].double().numpy(), shown[raised], reach)
@@ -75,24 +91,23 @@ def consensus(
     ]
     votes = vote(splats, renamed, count)
     ids = torch.where(votes.sum(dim=1) > SEEN, votes.argmax(dim=1), 0)
-    return ids, _surrounded([picture.numpy() for _, picture in renamed], count)
+    return Looks(ids, _surrounded([picture.numpy() for _, picture in renamed], count), torch.from_numpy(share))
 
 
 def _tied(places: np.ndarray, shown: np.ndarray, reach: float) -> np.ndarray:
     """[M] numbers of the components of splats at `places` [M, 3] that views [M, V] `shown` in regions tie."""
-    near = min(NEIGHBOURS, len(places) - 1)
-    away, index = cKDTree(places).query(places, k=near + 1)
-    first = np.repeat(np.arange(len(places)), near)
-    second, away = index[:, 1:].ravel(), away[:, 1:].ravel()
-    first, second = first[away < reach], second[away < reach]
-    both = np.zeros(len(first), dtype=np.int64)
-    same = np.zeros(len(first), dtype=np.int64)
+    count = min(NEIGHBOURS, len(places) - 1)
+    away, index = cKDTree(places).query(places, k=count + 1)
+    near, other = away[:, 1:] < reach, index[:, 1:]
+    both = np.zeros(other.shape, dtype=np.int64)
+    same = np.zeros(other.shape, dtype=np.int64)
     for view in shown.T:
-        one, other = view[first], view[second]
-        both += (one >= 0) & (other >= 0)
-        same += (one > 0) & (one == other)
-    tied = same > TIED * both
-    links = coo_matrix((np.ones(int(tied.sum())), (first[tied], second[tied])), shape=(len(places),) * 2)
+        both += (view[:, None] >= 0) & (view[other] >= 0)
+        same += (view[:, None] > 0) & (view[:, None] == view[other])
+    tied = near & (same > TIED * both)
+    core = tied.sum(axis=1) > AGREED * near.sum(axis=1)
+    first, place = np.nonzero(tied & core[:, None] & core[other])
+    links = coo_matrix((np.ones(len(first)), (first, other[first, place])), shape=(len(places),) * 2)
     return connected_components(links, directed=False)[1]
 
 
@@ -106,7 +121,7 @@ def _renamed(regions: Tensor, shown: np.ndarray, weights: np.ndarray, groups: np
     sure = table.max(axis=1) > AGREED * table.sum(axis=1)
     names = np.where(sure & (best > 0), best, -1)
     names[0] = 0
-    return torch.from_numpy(names)[regions.long()]
+    return torch.where(regions < 0, -1, torch.from_numpy(names)[regions.long()])
 
 
 def _surrounded(pictures: list[np.ndarray], count: int) -> Tensor:

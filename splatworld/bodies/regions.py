@@ -7,6 +7,7 @@ flooding (Vincent and Soille, 1991) with the least barrier to the support in pla
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import cv2
@@ -42,14 +43,17 @@ ISLAND = 0.3
 """Share of the outline of a region that may run along the picture's edge, for the support to be all around it."""
 
 
-def parted(splats: Splats, cameras: list[Camera], *, rough: float, thin: float) -> list[tuple[Camera, Tensor]]:
-    """The regions [H, W] int32 of every view that shows enough of the support, 0 for the support.
+def parted(
+    splats: Splats, cameras: list[Camera], *, rough: float, thin: float, near: Callable[[Tensor], Tensor]
+) -> list[tuple[Camera, Tensor]]:
+    """The regions [H, W] int64 of every view that shows enough of the support, 0 for the support.
 
     Args:
         splats: at rest, support at z = 0.
         cameras: undistorted.
         rough: m, how far off the plane the support may come out.
         thin: m, what is narrower, as cables are, is no region.
+        near: whether something at points [P, 3] may be of a body, [P] bool; where nothing may, pictures say -1.
     """
     still = replace(splats, body_ids=torch.zeros_like(splats.body_ids))
     pictures = []
@@ -65,7 +69,9 @@ def parted(splats: Splats, cameras: list[Camera], *, rough: float, thin: float) 
         pixel = float(shown.median_depth[level].median()) / float(camera.focal.mean())
         found = regions(shown.image.clamp(0, 1).numpy(), level.numpy(), thin=thin / pixel)
         if found is not None:
-            pictures.append((camera, torch.from_numpy(found)))
+            beyond = ~near(places.flatten(0, 1)).reshape(found.shape) & (torch.from_numpy(found) > 0)
+            numbers = torch.from_numpy(found).long().masked_fill(beyond, -1).unique(return_inverse=True)
+            pictures.append((camera, numbers[1] + numbers[0][0]))
     return pictures
 
 

@@ -64,7 +64,8 @@ def test_numbers_of_regions_mean_nothing(numbers):
         for label, number in zip((1, 2), numbers if view % 2 else (1, 2), strict=True):
             seen[shown == label] = number
         pictures.append((camera, seen))
-    groups, surrounded = consensus(world.splats, pictures, least=1.0, reach=0.05)
+    looks = consensus(world.splats, pictures, least=1.0, reach=0.05)
+    groups, surrounded = looks.groups, looks.surrounded
     assert int(groups.max()) == 2
     for label in (1, 2):
         raised = world.splats.means[:, 2] > 0.003

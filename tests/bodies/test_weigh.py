@@ -1,0 +1,77 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from splatworld.bodies.area import Area
+from splatworld.bodies.config import SegmentConfig
+from splatworld.bodies.consensus import Looks
+from splatworld.bodies.heights import Ground
+from splatworld.bodies.weigh import Scene
+from tests.bodies.tabletop import tabletop
+
+SMOOTH, ROUGH = 0.001, 0.02
+
+
+def scene(groups, surrounded, *, rough=0.006, uneven=SMOOTH):
+    """Box and ball on the table, with a print (all of the splats at its height); groups as they are given."""
+    splats = tabletop()[0].splats
+    groups = groups(splats)
+    level = splats.means[splats.means[:, 2].abs() < 0.003]
+    looks = Looks(groups, torch.tensor([0.0, *surrounded]), (groups > 0).double())
+    weights = torch.full((len(splats),), 0.5 / len(splats))
+    ground = Ground(rough, uneven, Area.of(level, 0.01))
+    return Scene(splats, weights, torch.ones(len(splats), dtype=torch.bool), ground, looks, SegmentConfig())
+
+
+def a_print(splats):
+    return (splats.means[:, 2] == 0.0004).long()
+
+
+def the_box(splats):
+    return (splats.means[:, 0] < -0.06) & (splats.means[:, 2] > 0.003) & (splats.means[:, 1].abs() < 0.04)
+
+
+def test_heights_alone_tell_on_a_smooth_support():
+    labels = scene(lambda splats: torch.zeros(len(splats), dtype=torch.int64), []).bodies()
+    assert int(labels.max()) == 2
+
+
+@pytest.mark.parametrize(("uneven", "bodies"), [(SMOOTH, 2), (0.0055, 2), (0.0065, 3), (ROUGH, 3)])
+def test_a_print_is_a_body_only_where_the_support_could_hide_one(uneven, bodies):
+    it = scene(a_print, [1.0], uneven=uneven)
+    labels = it.bodies()
+    assert int(labels.max()) == bodies
+    assert bool((labels[it.looks.groups == 1] > 0).all()) == (bodies == 3)
+
+
+def test_a_print_that_no_support_surrounds_is_no_body():
+    assert int(scene(a_print, [0.2], uneven=ROUGH).bodies().max()) == 2
+
+
+def test_what_heights_and_looks_tell_of_one_thing_is_one_body():
+    it = scene(lambda splats: the_box(splats).long(), [1.0], rough=0.03, uneven=ROUGH)
+    labels = it.bodies()
+    box = labels[the_box(it.splats) & (it.splats.means[:, 2] > 0.016)]
+    assert int(box.min()) == int(box.max()) > 0
+
+
+def test_a_shadow_in_the_group_of_a_body_stays_static():
+    def with_shadow(splats):
+        beside = ((splats.means - torch.tensor([-0.1, 0.0, 0.0])).norm(dim=1) < 0.06) & (splats.means[:, 2] < 0.003)
+        return (the_box(splats) | beside).long()
+
+    it = scene(with_shadow, [1.0])
+    labels = it.bodies()
+    assert int(labels.max()) == 2
+    assert not bool(labels[(it.looks.groups == 1) & (it.splats.means[:, 2] < 0.001)].any())
+
+
+@pytest.mark.parametrize(("uneven", "bodies"), [(SMOOTH, 2), (ROUGH, 3)])
+def test_looks_part_what_touches_where_heights_are_unsure(uneven, bodies):
+    # A third of the box looks like a thing of its own.
+    it = scene(lambda splats: (the_box(splats) & (splats.means[:, 0] < -0.115)).long(), [0.6], uneven=uneven)
+    rest = the_box(it.splats) & (it.looks.groups == 0)
+    it = replace(it, looks=replace(it.looks, groups=it.looks.groups + 2 * rest, surrounded=torch.tensor([0, 0.6, 0.6])))
+    labels = it.bodies()
+    assert int(labels.max()) == bodies
