@@ -17,6 +17,7 @@ from torch import Tensor
 
 from splatworld.bodies.config import SegmentConfig
 from splatworld.bodies.consensus import AGREED, NEIGHBOURS, Looks
+from splatworld.bodies.feet import with_feet
 from splatworld.bodies.heights import Ground, clusters, owned
 from splatworld.bodies.surface import sample
 from splatworld.core.splats import Splats
@@ -59,6 +60,7 @@ class Scene:
         4. What heights tell nothing of is a body if the support surrounds it and does not show it to be flat: as high
            as the support around it, up to the lowest height of a body.
         5. What lies mostly against one body is part of it, as the screen of a laptop; clusters stay apart.
+        6. What is too low to tell but lies below a body's outline and looks unlike the support belongs to it.
         """
         parts = self._clusters()
         parts = torch.where(torch.isin(parts, torch.tensor(self._parted(parts))), 0, parts)
@@ -86,6 +88,14 @@ class Scene:
                 names.append(len(names) if body else 0)
             parts[rest] = len(names) - 1
         labels = torch.tensor(self._joined(parts, names, count))[parts]
+        labels = with_feet(
+            self.splats,
+            labels,
+            solid=self.solid,
+            raised=self.looks.raised,
+            rough=self.ground.rough,
+            cell=self.config.cell,
+        )
         ranks = {label: rank for rank, label in enumerate(self._by_size(labels), 1)}
         return torch.tensor([ranks.get(label, 0) for label in range(len(names))])[labels]
 

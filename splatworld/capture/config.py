@@ -28,6 +28,9 @@ class CaptureConfig:
         size: exact (width, height) px of the images returned; overrides `max_side`.
         sfm_max_side: longest side, px, at which features are found; more costs time and finds little.
         max_features: features kept in one frame.
+        total_features: of many frames each keeps fewer, so that there are not many more than this in all, but at least
+            `min_features`; matching and mapping a video of ten minutes would take most of an hour.
+        min_features: see `total_features`.
         peak_threshold: contrast below which a feature is dropped; 0.6 of COLMAP's, because small video frames
             have few strong ones.
         all_pairs_limit: up to this many frames every pair is matched; beyond, neighbours and likely returns.
@@ -54,6 +57,8 @@ class CaptureConfig:
     size: tuple[int, int] | None = None
     sfm_max_side: int = 1280
     max_features: int = 3000
+    total_features: int = 450_000
+    min_features: int = 1000
     peak_threshold: float = 0.004
     all_pairs_limit: int = 40
     overlap: int = 7
@@ -77,6 +82,10 @@ class CaptureConfig:
             raise InputError(f"CaptureConfig: size is {self.size}, expected (width, height) of at least 16 px.")
         if self.held_out_every < 0 or self.held_out_every == 1:
             raise InputError(f"CaptureConfig: held_out_every is {self.held_out_every}, expected 0 or at least 2.")
+
+    def features(self, frames: int) -> int:
+        """Features kept in each of so many frames."""
+        return min(self.max_features, max(self.min_features, self.total_features // max(frames, 1)))
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> CaptureConfig:

@@ -26,7 +26,7 @@ def extract_features(folder: Path, config: CaptureConfig, progress: Progress, *,
     options = pycolmap.FeatureExtractionOptions()
     options.use_gpu = False
     options.num_threads = config.worker_threads
-    options.sift.max_num_features = config.max_features
+    options.sift.max_num_features = config.features(len(list((folder / "images").iterdir())))
     options.sift.peak_threshold = config.peak_threshold
     reader = pycolmap.ImageReaderOptions()
     if (folder / "masks").is_dir():

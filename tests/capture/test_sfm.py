@@ -211,3 +211,9 @@ def test_a_gripper_in_view_does_not_hold_the_cameras(tmp_path: Path) -> None:
     posed = load_capture(tmp_path / "wrist", QUICK)
     assert posed.metrics["registered_share"] == 1
     assert trajectory_error(list(posed.cameras), walk(72)[::5]) < 0.03
+
+
+def test_many_frames_keep_fewer_features_each():
+    config = CaptureConfig()
+    assert [config.features(frames) for frames in (2, 150, 200, 525)] == [3000, 3000, 2250, 1000]
+    assert CaptureConfig(max_features=500).features(525) == 500
