@@ -43,27 +43,27 @@ def inpaint(colors: np.ndarray, known: np.ndarray, holes: np.ndarray) -> np.ndar
         window = tuple(
             slice(max(0, p.start - RING), min(n, p.stop + RING)) for p, n in zip(part, usable.shape, strict=True)
         )
-        hole = np.pad(hole, [(p.start - w.start, w.stop - p.stop) for p, w in zip(part, window, strict=True)])
-        ring = ndimage.binary_dilation(hole, iterations=RING) & usable[window]
-        patch = _patch(colors, usable, window, hole, ring)
+        wide = np.pad(hole, [(p.start - w.start, w.stop - p.stop) for p, w in zip(part, window, strict=True)])
+        ring = ndimage.binary_dilation(wide, iterations=RING) & usable[window]
+        patch = _patch(colors, usable, window, wide, ring)
         if patch is not None:
             apart = interpolate((colors[window] - patch) * ring[..., None], ring)
-            filled[window][hole] = np.clip(patch + apart, 0, 1)[hole]
+            filled[window][wide] = np.clip(patch + apart, 0, 1)[wide]
         elif max(hole.shape) > SMALL:
-            waiting += _halves(window, hole)
+            waiting += _halves(part, hole)
     return filled
 
 
-def _halves(window: tuple[slice, ...], hole: np.ndarray) -> list[tuple[tuple[slice, ...], np.ndarray]]:
-    """A hole cut in two across its longer side, empty parts left out."""
+def _halves(part: tuple[slice, ...], hole: np.ndarray) -> list[tuple[tuple[slice, ...], np.ndarray]]:
+    """A hole cut in two across its longer side, each half with the part of the picture that it just fits."""
     axis = int(np.argmax(hole.shape))
-    middle, start = hole.shape[axis] // 2, window[axis].start
     found = []
-    for low, high in ((0, middle), (middle, hole.shape[axis])):
-        part, cut = list(window), [slice(None), slice(None)]
-        part[axis], cut[axis] = slice(start + low, start + high), slice(low, high)
-        if hole[tuple(cut)].any():
-            found.append((tuple(part), hole[tuple(cut)]))
+    for half in np.array_split(np.arange(hole.shape[axis]), 2):
+        own = np.take(hole, half, axis)
+        for within in ndimage.find_objects(own.astype(np.uint8)):
+            low = [p.start + w.start for p, w in zip(part, within, strict=True)]
+            low[axis] += int(half[0])
+            found.append((tuple(slice(a, a + n) for a, n in zip(low, own[within].shape, strict=True)), own[within]))
     return found
 
 

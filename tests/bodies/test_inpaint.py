@@ -28,3 +28,11 @@ def test_a_print_is_not_copied_where_nothing_else_is_large_enough():
     filled = inpaint(np.where(holes[..., None], 0, colors), ~holes, holes)
     assert filled[holes].min() > 0.1
     assert filled[holes].max() < 0.9
+
+
+def test_a_large_hole_with_nothing_to_copy_is_filled_smoothly():
+    """No piece of it finds a patch, however small; cutting it up comes to an end."""
+    colors, known = stuff((90, 110)), np.zeros((90, 110), bool)
+    known[:3] = True
+    filled = inpaint(np.where(known[..., None], colors, 0), known, ~known)
+    assert np.abs(filled[~known] - colors.mean(axis=(0, 1))).max() < 0.15
