@@ -44,10 +44,11 @@ def inpaint(colors: np.ndarray, known: np.ndarray, holes: np.ndarray) -> np.ndar
             slice(max(0, p.start - RING), min(n, p.stop + RING)) for p, n in zip(part, usable.shape, strict=True)
         )
         wide = np.pad(hole, [(p.start - w.start, w.stop - p.stop) for p, w in zip(part, window, strict=True)])
-        ring = ndimage.binary_dilation(wide, iterations=RING) & usable[window]
-        patch = _patch(colors, usable, window, wide, ring)
+        around = ndimage.binary_dilation(wide, iterations=RING) & ~wide
+        patch = _patch(colors, usable, window, wide, around & usable[window])
         if patch is not None:
-            apart = interpolate((colors[window] - patch) * ring[..., None], ring)
+            rim = around & (usable | holes)[window]  # of a piece of a hole also what the others have by now
+            apart = interpolate((filled[window] - patch) * rim[..., None], rim)
             filled[window][wide] = np.clip(patch + apart, 0, 1)[wide]
         elif max(hole.shape) > SMALL:
             waiting += _halves(part, hole)
