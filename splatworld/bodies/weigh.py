@@ -158,10 +158,12 @@ class Scene:
 
         What heights tell apart, the bodies below `clusters`, stays apart.
         """
-        means = self.splats.means.numpy()
+        if len(names) == 1:
+            return names
         place = torch.nonzero(self.solid).squeeze(1)
-        near_by = min(NEIGHBOURS, max(len(place) - 1, 0))
-        away, index = cKDTree(means[place]).query(means[place], k=range(1, near_by + 2))
+        means = self.splats.means[place].numpy()
+        near_by = min(NEIGHBOURS, len(place) - 1)
+        away, index = cKDTree(means).query(means, k=range(1, near_by + 2))
         first, other = place.repeat_interleave(near_by), place[torch.from_numpy(index[:, 1:].ravel())]
         near = torch.from_numpy(away[:, 1:].ravel()) < AROUND * self.config.cell
         outer = near & (parts[first] != parts[other])
