@@ -22,6 +22,7 @@ import av
 from splatworld import native, store
 from splatworld.capture.colmap import write_colmap
 from splatworld.capture.resample import resize_posed
+from splatworld.core.checks import InputError
 from splatworld.core.clip import PosedClip
 from splatworld.core.world import World
 from splatworld.evaluate.report import Line, line
@@ -96,8 +97,10 @@ def long_video_line(video: Path, say: Callable[[str], object]) -> Line:
         done = subprocess.run(
             [sys.executable, "-c", MEASURED, "reconstruct", str(folder / "long.mp4"), "-o", str(folder / "world"),
              "--iterations=300", "--quiet"],
-            check=True, capture_output=True, text=True,
+            capture_output=True, text=True,
         )  # fmt: skip
+    if done.returncode:
+        raise InputError(f"the run ended with {done.returncode}: {' '.join(done.stderr.split()[-60:])}")
     peak = int(done.stdout.split()[-1]) * 1024 / 1e9
     return line(f"{MINUTES} minutes of {SIZE[0]}x{SIZE[1]} video, end to end: peak memory", peak, "GB", "<= 6")
 
