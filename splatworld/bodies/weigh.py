@@ -148,9 +148,10 @@ class Scene:
                 continue
             inside = torch.bincount(parts[own], weights=self.weights[own])
             most = int(inside.argmax())
-            if most and float(inside[most]) > AGREED * float(self.weights[own].sum()):
-                whole = float(self.weights[parts == most].sum())
-                found += [most] if float(inside[most]) < AGREED * whole else []
+            held = float(inside[most])
+            mostly_inside = held > AGREED * float(self.weights[own].sum())
+            if most and mostly_inside and held < AGREED * float(self.weights[parts == most].sum()):
+                found.append(most)
         return found
 
     def _joined(self, parts: Tensor, names: list[int], clusters: int) -> list[int]:
@@ -177,8 +178,10 @@ class Scene:
                 own = int(body_of[part])
                 along = touching[body_of == own].sum(dim=0) if own else touching[part]
                 against = torch.zeros(len(names)).index_add_(0, body_of, along)
-                against[own] *= own == 0
-                against[1 : clusters if 0 < own < clusters else 1] *= 0
+                if own:
+                    against[own] = 0
+                if 0 < own < clusters:
+                    against[1:clusters] = 0
                 best = int(against.argmax())
                 if best and float(against[best]) > AGREED * float(against.sum()):
                     joins = (body_of == own) if own else torch.arange(len(names)) == part
