@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import product
 from typing import Protocol
 
@@ -124,7 +123,9 @@ class Corrections:
             there = edit.move(world, name, world_from_body)
             if there is world or not light or what in self._tab.edits.past:
                 return there
-            lit = replace(world, splats=remove.unshaded(world, [correct.body_index(world, name)]))
+            past = self._tab.edits.past
+            away = tuple(i for i, body in enumerate(world.bodies) if f"move {body.name}" in past)
+            lit = remove.uncovered(world, [correct.body_index(world, name)], moved=away)
             return edit.move(lit, name, world_from_body)
 
         self._tab.correct(what, moved)

@@ -62,7 +62,7 @@ def complete(world: World) -> World:
     floor = floor_of(world)
     if floor is not None:
         world = replace(world, splats=world.splats.select(~_buried(world, floor, fresh) | _in_sight(world)))
-        added.append(_below_bodies(world, floor, fresh))
+        added.append(below_bodies(world, floor, fresh))
     with ThreadPoolExecutor(native.get_threads()) as pool:
         added += pool.map(lambda index: _hidden_sides(world, index), fresh)
     return replace(world, splats=joined([world.splats, _out_of_sight(world, joined([*added, _none(world.splats)]))]))
@@ -169,17 +169,24 @@ def _buried(world: World, floor: Floor, fresh: list[int]) -> Tensor:
     return ~bodies & seen & inside & deep[rows, columns] & (means[:, 2] > -0.05) & (means[:, 2] < top[rows, columns])
 
 
-def _below_bodies(world: World, floor: Floor, fresh: list[int]) -> Splats:
-    """Splats of the support where some bodies hide it and none are yet, its texture carried on."""
+def below_bodies(world: World, floor: Floor, fresh: list[int], *, lower: float = 0.0) -> Splats:
+    """Splats of the support where some bodies hide it and none are yet, its texture carried on.
+
+    Args:
+        world: with bodies.
+        floor: the support of it.
+        fresh: numbers of the bodies.
+        lower: m, how far below the support.
+    """
     own = world.splats.means[_completed(world, [0])]
     at_row, at_column, inside = floor.index(own)
     there = inside & ((own[:, 2] - floor.height).abs() < NEAR)
     filled = np.zeros_like(floor.hidden)
     filled[at_row[there].numpy(), at_column[there].numpy()] = True
-    colors = floor.bare()
+    colors = floor.bare
     rows, columns = np.nonzero(_hidden(floor, fresh) & ~ndimage.binary_closing(filled))
     x, y = floor.low[:, None] + (np.stack([columns, rows]) + 0.5) * floor.cell
-    points = torch.from_numpy(np.stack([x, y, np.full_like(x, floor.height)], axis=1))
+    points = torch.from_numpy(np.stack([x, y, np.full_like(x, floor.height - lower)], axis=1))
     normals = torch.tensor([0.0, 0.0, 1.0]).expand(len(points), 3)
     spread = torch.full((len(points),), 0.6 * floor.cell)
     return flat_splats(points, normals, spread, torch.from_numpy(colors[rows, columns]), world.splats, 0)

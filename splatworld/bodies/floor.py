@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -57,6 +58,7 @@ class Floor:
     rim: np.ndarray
     caster: np.ndarray
 
+    @cached_property
     def bare(self) -> np.ndarray:
         """[Y, X, 3] float32 colours as if there were no bodies: shadows lit, feet and rims filled."""
         return inpaint(self.colors * np.exp(self.shade), self.known & ~self.rim, self.hidden | self.rim)
