@@ -96,10 +96,15 @@ void bind_dynamics(nb::module_& m) {
       .def("__init__", [](TouchRules* self, float reach, float deepest, std::array<float, 3> later, int of_a_row) {
         new (self) TouchRules{reach, deepest, {later[0], later[1], later[2]}, of_a_row};
       });
+  nb::class_<CoastingRules>(m, "CoastingRules")
+      .def("__init__", [](CoastingRules* self, float reach, float near, float slop, float friction, float settled,
+                          int steps, int iterations) {
+        new (self) CoastingRules{reach, near, slop, friction, settled, steps, iterations};
+      });
   nb::class_<FeatureScales>(m, "FeatureScales")
-      .def("__init__", [](FeatureScales* self, float distance, float arm, float shift, float speed, float spin,
-                          float standing, float damping) {
-        new (self) FeatureScales{distance, arm, shift, speed, spin, standing, damping};
+      .def("__init__", [](FeatureScales* self, float distance, float arm, float shift, float turn, float speed,
+                          float spin) {
+        new (self) FeatureScales{distance, arm, shift, turn, speed, spin};
       });
 
   m.def("separation_room", [](const PackedScene& scene, int looks) {
@@ -108,6 +113,7 @@ void bind_dynamics(nb::module_& m) {
   m.def("sweep_room", [](const PackedScene& scene) { return sweep_room(scene.view()); });
   m.def("islands_room", [](const PackedScene& scene) { return islands_room(scene.view()); });
   m.def("touches_room", [](const PackedScene& scene) { return touches_room(scene.view()); });
+  m.def("coasting_room", [](const PackedScene& scene) { return coasting_room(scene.view()); });
   m.def("network_room", [](const PackedNetwork& network) { return network_room(network.view()); });
 
   m.def("separate", [](const PackedScene& scene, const Separation& how, Array<double> poses, Array<double> motion,
@@ -144,10 +150,21 @@ void bind_dynamics(nb::module_& m) {
     find_touches(scene.view(), rules, poses.data(), ends.data(), wanted.data(), first.data(), rooms_of(room),
                  out.view());
   });
+  m.def("coast_bodies", [](const PackedScene& scene, const CoastingRules& rules, Array<int64_t> first,
+                           Array<int64_t> body, Array<double> poses, Array<double> twists, Array<double> ends,
+                           Array<float> typical_mass, Array<float> spread, Array<float> gravity, double seconds,
+                           Array<uint8_t> room, Array<float> motion, Array<float> twist) {
+    nb::gil_scoped_release release;
+    coast_bodies(scene.view(), rules,
+                 {first.data(), body.data(), poses.data(), twists.data(), ends.data(), typical_mass.data(),
+                  spread.data(), gravity.data(), seconds, motion.data(), twist.data()},
+                 rooms_of(room));
+  });
   m.def("read_motion", [](const PackedScene& scene, const FeatureScales& scales, const PackedNetwork& network,
                           Array<int64_t> state, Array<int64_t> body, Array<double> poses, Array<double> twists,
-                          Array<double> ends, Array<float> latents, Array<float> typical_mass, Array<float> extremes,
-                          Array<float> spread, Array<float> gravity, double seconds, const Touches& touch,
+                          Array<double> ends, Array<float> coasting, Array<float> after, Array<float> latents,
+                          Array<float> typical_mass, Array<float> extremes, Array<float> spread, Array<float> gravity,
+                          double seconds, const Touches& touch,
                           Array<uint8_t> room, Array<float> displacements, Array<int64_t> again, Array<float> motion,
                           Array<float> twist, Array<float> variance, Array<float> members, Array<float> log_variance,
                           Array<float> heading) {
@@ -155,7 +172,7 @@ void bind_dynamics(nb::module_& m) {
     const int64_t table = static_cast<int64_t>(displacements.shape(1));
     read_motion(scene.view(), scales, network.view(),
                 {static_cast<int64_t>(state.shape(0)), state.data(), body.data(), poses.data(), twists.data(),
-                 ends.data(), latents.data(), static_cast<int>(latents.shape(2)), typical_mass.data(),
+                 ends.data(), coasting.data(), after.data(), latents.data(), static_cast<int>(latents.shape(2)), typical_mass.data(),
                  extremes.data(), static_cast<int>(extremes.shape(1)), spread.data(), gravity.data(), seconds,
                  touch.view()},
                 rooms_of(room), displacements.data(), displacements.data() + table, again.data(),

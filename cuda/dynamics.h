@@ -92,10 +92,30 @@ int64_t touches_room(const SceneArrays& scene);
 void find_touches(const SceneArrays& scene, const TouchRules& rules, const double* poses, const double* ends,
                   const uint8_t* wanted, const int64_t* first, const Rooms& rooms, const TouchArrays& out);
 
+// coasting.cpp
+struct CoastingRules {
+  float reach;     // distance that is known
+  float near;      // distance after a step up to which a contact is one
+  float slop;      // depth that is allowed
+  float friction;
+  float settled;   // m/s; changes below it end the iterations
+  int steps, iterations;
+};
+struct CoastingInputs {
+  const int64_t *first, *body;          // [S + 1] the row of each state's first, [N] bodies that move
+  const double *poses, *twists, *ends;  // [S, B, 7 or 6]
+  const float* typical_mass;            // [S, B]
+  const float *spread, *gravity;        // [L, 3, 3], [3]
+  double seconds;
+  float *motion, *twist;                // out: [N, 6] world axes
+};
+int64_t coasting_room(const SceneArrays& scene);
+void coast_bodies(const SceneArrays& scene, const CoastingRules& rules, const CoastingInputs& in, const Rooms& rooms);
+
 // network.cpp
 // Units of features; see splatworld/dynamics/features.py.
 struct FeatureScales {
-  float distance, arm, shift, speed, spin, standing, damping;
+  float distance, arm, shift, turn, speed, spin;
 };
 struct Layer {
   int inputs, outputs;   // multiples of 16
@@ -112,6 +132,7 @@ struct MotionInputs {
   int64_t count;                        // N
   const int64_t *state, *body;          // [N]
   const double *poses, *twists, *ends;  // [S, B, 7 or 6]
+  const float *coasting, *after;        // [N, 6] motion and next twist if the network says nothing, world axes
   const float* latents;                 // [S, B, latent_count]
   int latent_count;
   const float* typical_mass;            // [S, B]

@@ -65,19 +65,13 @@ class Reader {
     for (int k = 0; k < 6; ++k) twist[k] = static_cast<float>(in.twists[6 * at(row) + k]);
     out.linear = to_local(out.heading, vec3(twist));
     out.angular = to_local(out.heading, vec3(twist + 3));
-    bool stands = false;
     out.touched = 0;
-    for (int64_t i = row * TOUCH_SLOTS; i < (row + 1) * TOUCH_SLOTS; ++i) {
-      stands |= below(i) && in.touch.distance[i] < scales.standing;
+    for (int64_t i = row * TOUCH_SLOTS; i < (row + 1) * TOUCH_SLOTS; ++i)
       out.touched = std::max(out.touched, in.touch.weight[i]);
-    }
-    const Vec3<float> fall = stands ? Vec3<float>{0, 0, 0} : vec3(in.gravity);
-    const float seconds = static_cast<float>(in.seconds), rate = scales.damping * out.touched;
-    const float keep = std::exp(-rate * seconds), share = rate > 0 ? (1 - keep) / std::max(rate, 1e-6f) : seconds;
-    out.way = share * out.linear + static_cast<float>(0.5 * in.seconds * in.seconds) * fall;
-    out.turn = share * out.angular;
-    out.linear_after = keep * out.linear + seconds * fall;
-    out.angular_after = keep * out.angular;
+    out.way = to_local(out.heading, vec3(in.coasting + 6 * row));
+    out.turn = to_local(out.heading, vec3(in.coasting + 6 * row + 3));
+    out.linear_after = to_local(out.heading, vec3(in.after + 6 * row));
+    out.angular_after = to_local(out.heading, vec3(in.after + 6 * row + 3));
     return out;
   }
 
@@ -126,6 +120,10 @@ class Reader {
     *to++ = margin(row, around) / scales.arm;
     *to++ = log_mass(own) / 3;
     *to++ = static_cast<float>(in.seconds / 0.1);
+    to = put(to, around.way, scales.shift);
+    to = put(to, around.turn, scales.turn);
+    to = put(to, around.linear_after, scales.speed);
+    to = put(to, around.angular_after, scales.spin);
     std::copy(in.latents + own * in.latent_count, in.latents + (own + 1) * in.latent_count, to);
   }
 

@@ -196,12 +196,8 @@ void read_motion(const SceneArrays& scene, const FeatureScales& scales, const Ne
     travel(in.poses + 7 * i, in.ends + 7 * i, way);
     for (int k = 0; k < 6; ++k) motion[6 * i + k] = static_cast<float>(way[k]);
   });
-  for_each(in.count, rooms, [&](char*, int64_t row) {
-    const Around around = reader.look(row);
-    const Vec3<float> way = to_world(around.heading, around.way), turn = to_world(around.heading, around.turn);
-    const float values[6] = {way.x, way.y, way.z, turn.x, turn.y, turn.z};
-    std::copy(values, values + 6, motion + 6 * reader.at(row));
-  });
+  for (int64_t row = 0; row < in.count; ++row)
+    std::copy(in.coasting + 6 * row, in.coasting + 6 * (row + 1), motion + 6 * reader.at(row));
   std::copy(motion, motion + table, meant);
   int64_t count = in.count;
   for (int64_t row = 0; row < count; ++row) again[row] = row;

@@ -10,25 +10,24 @@ from torch import Tensor
 from splatworld.core import pose
 from splatworld.core.state import LATENTS
 from splatworld.dynamics import frame
+from splatworld.dynamics.coasting import Coasting
 from splatworld.dynamics.scene import Scene
 from splatworld.dynamics.touch import Touch
 
 CONTACT_FEATURES = 20 + LATENTS
-BODY_FEATURES = 22 + LATENTS
+BODY_FEATURES = 34 + LATENTS
 
 DISTANCE, ARM, SHIFT = 0.01, 0.05, 0.01
 """m that are one unit of distances, of arms, and of displacements during a step."""
+TURN = 0.1
+"""rad that are one unit of turns during a step."""
 SPEED, SPIN = 0.25, 2.0
 """m/s and rad/s that are one unit."""
-STANDING = 0.002
-"""m from which a body stands on what is below it."""
-DAMPING = 8.0
-"""1/s at which the motion of a touched body fades before the network has its say."""
 
 _POLAR, _AXIAL = (1, -1, 1), (-1, 1, -1)
 CONTACT_MIRROR = torch.tensor((1, *_POLAR, *_POLAR, *_AXIAL, *_POLAR, 1, 1, 1, 1, 1, 1, 1, *(1,) * LATENTS)).float()
 BODY_MIRROR = torch.tensor(
-    (*_POLAR, *_AXIAL, *_POLAR, 1, 1, 1, 1, 1, 1, -1, 1, -1, 1, 1, 1, 1, *(1,) * LATENTS)
+    (*_POLAR, *_AXIAL, *_POLAR, 1, 1, 1, 1, 1, 1, -1, 1, -1, 1, 1, 1, 1, *(*_POLAR, *_AXIAL) * 2, *(1,) * LATENTS)
 ).float()
 TWIST_MIRROR = torch.tensor((*_POLAR, *_AXIAL)).float()
 """Signs under reflection at the local xz plane: of both feature vectors, and of a twist."""
@@ -42,7 +41,7 @@ class Around:
         touch: their contacts.
         heading: [N, 2] of the local frames.
         twist: [N, 6] m/s and rad/s.
-        coasting: [N, 6] m and rad, the damped ballistic displacement during the step.
+        coasting: [N, 6] m and rad, the displacement during the step if the network says nothing.
         coasting_twist: [N, 6] the twist after it.
         gate: [N] exactly 0 without contact, 1 at one.
         fixed: [N, 8, 16 + LATENTS] features of contacts that do not depend on what moves.
@@ -59,12 +58,15 @@ class Around:
     body: Tensor
 
 
-def look_around(scene: Scene, touch: Touch, poses: Tensor, twists: Tensor, latents: Tensor, seconds: float) -> Around:
+def look_around(
+    scene: Scene, touch: Touch, coasting: Coasting, poses: Tensor, twists: Tensor, latents: Tensor, seconds: float
+) -> Around:
     """What surrounds the bodies of `touch`.
 
     Args:
         scene: of S states.
         touch: of N bodies.
+        coasting: theirs.
         poses: [S, B, 7].
         twists: [S, B, 6].
         latents: [S, B, 8].
@@ -99,8 +101,7 @@ def look_around(scene: Scene, touch: Touch, poses: Tensor, twists: Tensor, laten
     )
     here = (touch.phase == 0) & (touch.weight > 0)
     below = here & (normal[..., 2] > 0.5)
-    stands = (below & (touch.distance < STANDING)).any(-1)
-    coasting, coasting_twist = _coast(scene.gravity, twist, stands, touch.weight.amax(-1), seconds)
+    alone, alone_twist = (frame.twists_to_local(heading, each) for each in (coasting.motion, coasting.twist))
     spread = _turned(heading, rotation, scene.of_bodies(scene.solids.spread, at))
     outermost = frame.to_local(
         heading[:, None], torch.einsum("nij,npj->npi", rotation, scene.of_bodies(scene.solids.extremes, at))
@@ -118,12 +119,16 @@ def look_around(scene: Scene, touch: Touch, poses: Tensor, twists: Tensor, laten
             _margin(arm, below)[:, None] / ARM,
             torch.log(scene.typical_mass[at].clamp(min=1e-3))[:, None] / 3,
             torch.full_like(heading[:, :1], seconds / 0.1),
+            alone[:, :3] / SHIFT,
+            alone[:, 3:] / TURN,
+            alone_twist[:, :3] / SPEED,
+            alone_twist[:, 3:] / SPIN,
             latents[at].float(),
         ],
         dim=-1,
     )
     gate = (2 * touch.weight.amax(-1)).clamp(max=1)
-    return Around(touch, heading, twist, coasting, coasting_twist, gate, fixed, body)
+    return Around(touch, heading, twist, alone, alone_twist, gate, fixed, body)
 
 
 def contact_features(around: Around, motion: Tensor) -> Tensor:
@@ -158,17 +163,6 @@ def tangent(poses: Tensor) -> Tensor:
     still = poses.detach()
     turn = pose.multiply_quats(poses[..., 3:], pose.conjugate_quat(still[..., 3:]))
     return torch.cat([poses[..., :3] - still[..., :3], 2 * (turn - turn.detach())[..., 1:]], dim=-1).float()
-
-
-def _coast(gravity: Tensor, twist: Tensor, stands: Tensor, touched: Tensor, seconds: float) -> tuple[Tensor, Tensor]:
-    """Displacement and next twist of bodies that fall freely, and of touched ones that come to rest."""
-    fall = torch.where(stands[:, None], 0.0, gravity)  # yaw leaves it alone: it points down
-    rate = DAMPING * touched[:, None]
-    keep = torch.exp(-rate * seconds)
-    way = torch.where(rate > 0, (1 - keep) / rate.clamp(min=1e-6), seconds)
-    linear, angular = twist[:, :3], twist[:, 3:]
-    displacement = torch.cat([way * linear + 0.5 * seconds**2 * fall, way * angular], dim=-1)
-    return displacement, torch.cat([keep * linear + seconds * fall, keep * angular], dim=-1)
 
 
 def _turned(heading: Tensor, rotation: Tensor, spread: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch.nn.functional import pad
 from splatworld import native
 from splatworld.core.state import LATENTS
 from splatworld.dynamics import features
+from splatworld.dynamics.coasting import Coasting
 from splatworld.dynamics.model import LEAST_LOG, MOST_LOG, DynamicsModel, Layer
 from splatworld.dynamics.scene import Scene, room
 from splatworld.dynamics.touch import Touch
@@ -22,8 +23,8 @@ VECTOR = 16
 
 
 def read_motion(
-    model: DynamicsModel, scene: Scene, touch: Touch, poses: Tensor, twists: Tensor, latents: Tensor, ends: Tensor,
-    seconds: float,
+    model: DynamicsModel, scene: Scene, touch: Touch, coasting: Coasting, poses: Tensor, twists: Tensor,
+    latents: Tensor, ends: Tensor, seconds: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """What a network says of N bodies, the same as by `look_around` and the network itself, to rounding.
 
@@ -33,6 +34,7 @@ def read_motion(
         model: the network, on the CPU.
         scene: of S states.
         touch: of N bodies.
+        coasting: theirs.
         poses: [S, B, 7].
         twists: [S, B, 6].
         latents: [S, B, 8].
@@ -45,9 +47,8 @@ def read_motion(
     """
     kernels, network = native.load(), _packed(model)
     scales = kernels.FeatureScales(
-        features.DISTANCE, features.ARM, features.SHIFT, features.SPEED, features.SPIN, features.STANDING,
-        features.DAMPING,
-    )  # fmt: skip
+        features.DISTANCE, features.ARM, features.SHIFT, features.TURN, features.SPEED, features.SPIN
+    )
     count, members = len(touch.state), model.config.members
     motion, twist, variance = torch.empty(3, count, 6)
     each, log_variance = torch.empty(2, members, count, 12)
@@ -58,9 +59,10 @@ def read_motion(
     solids = scene.solids
     kernels.read_motion(
         scene.packed, scales, network, touch.state.contiguous(), touch.body.contiguous(), scene.posed(poses),
-        scene.numbers("twists", twists, 6), scene.posed(ends), scene.numbers("latents", latents, LATENTS).float(),
-        scene.typical_mass.contiguous(),
-        solids.extremes, solids.spread, scene.gravity.float(), seconds, found, room(kernels.network_room(network)),
+        scene.numbers("twists", twists, 6), scene.posed(ends), coasting.motion.contiguous(),
+        coasting.twist.contiguous(), scene.numbers("latents", latents, LATENTS).float(),
+        scene.typical_mass.contiguous(), solids.extremes, solids.spread, scene.gravity.float(), seconds, found,
+        room(kernels.network_room(network)),
         torch.empty(2, poses.shape[0] * poses.shape[1] * 6), torch.empty(count, dtype=torch.int64),
         motion, twist, variance, each, log_variance, heading,
     )  # fmt: skip

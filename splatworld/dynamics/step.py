@@ -10,6 +10,7 @@ from torch import Tensor
 from splatworld import native
 from splatworld.core.robot import ACTION_SECONDS
 from splatworld.dynamics import frame
+from splatworld.dynamics.coasting import coast
 from splatworld.dynamics.features import Around, look_around
 from splatworld.dynamics.islands import find_islands, still
 from splatworld.dynamics.model import DynamicsModel
@@ -204,7 +205,8 @@ class Look:
 def look(scene: Scene, touch: Touch, before: Moving, ends: Tensor, seconds: float) -> Look:
     """See what the network reads of the bodies of `touch`; other arguments as of `advance`."""
     tools = torch.where(scene.tool[..., None], travelled(before.poses.detach(), ends).float(), 0.0)
-    return Look(look_around(scene, touch, before.poses, before.twists, before.latents, seconds), tools)
+    alone = coast(scene, touch, before.poses, before.twists, ends, seconds)
+    return Look(look_around(scene, touch, alone, before.poses, before.twists, before.latents, seconds), tools)
 
 
 def predict_motion(
@@ -220,7 +222,8 @@ def predict_motion(
     """What the network says of some bodies; arguments as of `advance`."""
     touch = find_touches(scene, before.poses, ends, wanted)
     if variation is None and not _learns(model, before):
-        said = read_motion(model, scene, touch, before.poses, before.twists, before.latents, ends, seconds)
+        alone = coast(scene, touch, before.poses, before.twists, ends, seconds)
+        said = read_motion(model, scene, touch, alone, before.poses, before.twists, before.latents, ends, seconds)
         return Predicted((touch.state, touch.body), *said)
     return foresee(model, look(scene, touch, before, ends, seconds), variation=variation)
 

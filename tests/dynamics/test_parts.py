@@ -9,6 +9,7 @@ from splatworld.core.checks import FormatError, InputError
 from splatworld.core.world import rest_state
 from splatworld.dynamics import features, frame
 from splatworld.dynamics.checkpoint import load_model, read_notes, save_model
+from splatworld.dynamics.coasting import Coasting
 from splatworld.dynamics.model import DynamicsModel, ModelConfig
 from splatworld.dynamics.projection import SLOP, project
 from splatworld.dynamics.scene import Kind, world_scene
@@ -88,11 +89,13 @@ def test_the_mirror_image_of_features_is_that_of_the_scene():
     image = replace(touch, **{name: getattr(touch, name) * flip for name in ("normal", "arm", "partner_arm")})
     torch.manual_seed(1)
     twists, motion = torch.randn(1, 4, 6).double() * 0.1, torch.randn(1, 4, 6) * 0.01
+    drawn = torch.randn(2, 6) * 0.01
     seen = []
     for each, signs in ((touch, torch.ones(6)), (image, features.TWIST_MIRROR)):
         poses = before.poses.clone()
         poses[..., 6] *= signs[1]
-        around = features.look_around(scene, each, poses, twists * signs, before.latents, 0.1)
+        alone = Coasting(drawn[:1] * signs, drawn[1:] * signs)
+        around = features.look_around(scene, each, alone, poses, twists * signs, before.latents, 0.1)
         seen.append((features.contact_features(around, motion * signs), around.body))
     torch.testing.assert_close(seen[1][0], seen[0][0] * features.CONTACT_MIRROR, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(seen[1][1], seen[0][1] * features.BODY_MIRROR, atol=1e-5, rtol=1e-4)

@@ -1,0 +1,347 @@
+// How bodies move that have the frictions of the average; see splatworld/dynamics/coasting.py. Jean, "The non-smooth
+// contact dynamics method" (1999): implicit steps, contact by contact over and over (Gauss-Seidel).
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "cpu/contacts.h"
+#include "cpu/float8.h"
+#include "cpu/states.h"
+
+namespace splatworld {
+namespace {
+
+constexpr int PAIR_CONTACTS = 4;
+constexpr int LEVELS = 3;  // of a pile, whose weight is borne from the first
+constexpr float FLAT = 1e-6f;   // m^2 by which feet count as apart that are in a row
+constexpr float UPWARD = 0.85f;  // of a normal from which what is below holds a body up
+
+// Twists (m/s, rad/s) and wrenches: the linear part, 0, the angular part, 0.
+Float8 six(Vec3<float> linear, Vec3<float> angular) {
+  return Float8{linear.x, linear.y, linear.z, 0, angular.x, angular.y, angular.z, 0};
+}
+
+Float8 six(const double* v) {
+  return Float8{float(v[0]), float(v[1]), float(v[2]), 0, float(v[3]), float(v[4]), float(v[5]), 0};
+}
+
+void move_pose_by(double* pose, Float8 v) {
+  const float motion[6] = {v[0], v[1], v[2], v[4], v[5], v[6]};
+  move_pose(pose, motion);
+}
+
+Vec3<float> vec3(const float* v) { return {v[0], v[1], v[2]}; }
+
+Mat3<float> inverse(const Mat3<float>& a) {
+  Mat3<float> out;
+  for (int i = 0; i < 3; ++i)
+    for (int j = 0; j < 3; ++j) {
+      const int k = (j + 1) % 3, l = (j + 2) % 3, m = (i + 1) % 3, n = (i + 2) % 3;
+      out.m[i][j] = a.m[k][m] * a.m[l][n] - a.m[k][n] * a.m[l][m];
+    }
+  const float det = a.m[0][0] * out.m[0][0] + a.m[0][1] * out.m[1][0] + a.m[0][2] * out.m[2][0];
+  for (auto& row : out.m)
+    for (float& v : row) v /= det;
+  return out;
+}
+
+// A body that moves by what touches it.
+struct Mover {
+  int body;
+  float lightness;        // 1/kg
+  Mat3<float> readiness;  // 1/(kg m^2), body axes
+  Mat3<float> turning;    // the same, world axes
+  Float8 twist;
+  bool pushed;
+};
+
+// A contact of mover a with mover b, or b -1 with what goes its own way. Directions: the normal, two across.
+struct Contact {
+  int a, b;
+  float gap;                        // m
+  Float8 wrench[3][2], gain[3][2];  // of a unit impulse on either, and the twist that it gives
+  float give[3];                    // m/s by which a unit impulse opens the contact
+  float own[3];                     // m/s of what goes its own way
+  float impulse[3];
+};
+
+// The contacts of a pair.
+struct Pair {
+  int with;      // statics first, tools last: they have the last word
+  int apart;     // then nearer bodies first, to a millimetre, so that their numbers hardly matter
+  int64_t pair;
+  int first, end;
+
+  bool operator<(const Pair& other) const {
+    return std::tie(with, apart, pair) < std::tie(other.with, other.apart, other.pair);
+  }
+};
+
+struct Room {
+  double* now;        // [B, 7]
+  Pose* placed;       // [B]
+  double* boxes;      // [B, 6]
+  Float8* own;        // [B] twists of what goes its own way
+  int* mover;         // [B] which, or -1
+  Mover* movers;      // [B]
+  Pair* pairs;        // [P]
+  Contact* contacts;  // [P PAIR_CONTACTS]
+
+  Room(Cutter& cut, int64_t bodies, int64_t count) {
+    now = cut.take<double>(7 * bodies);
+    placed = cut.take<Pose>(bodies);
+    boxes = cut.take<double>(6 * bodies);
+    own = cut.take<Float8>(bodies);
+    mover = cut.take<int>(bodies);
+    movers = cut.take<Mover>(bodies);
+    pairs = cut.take<Pair>(count);
+    contacts = cut.take<Contact>(count * PAIR_CONTACTS);
+  }
+};
+
+struct State {
+  const SceneArrays& scene;
+  const CoastingRules& rules;
+  const CoastingInputs& in;
+  Room& room;
+  const int64_t first;  // body of the state
+  const uint8_t* kinds;
+  const int32_t* shape_ids;
+  int movers = 0, pairs = 0, contacts = 0;
+
+  State(const SceneArrays& of, const CoastingRules& by, const CoastingInputs& inputs, Room& within, int64_t s)
+      : scene(of), rules(by), in(inputs), room(within), first(s * of.bodies), kinds(of.kinds + first),
+        shape_ids(of.shape_ids + first) {}
+
+  void run(int64_t row, int64_t end) {
+    begin(row, end);
+    const float seconds = static_cast<float>(in.seconds / rules.steps);
+    const Float8 fall = seconds * six(vec3(in.gravity), {0, 0, 0});
+    for (int k = 0; k < rules.steps; ++k) {
+      for (int m = 0; m < movers; ++m) room.movers[m].twist += fall;
+      place();
+      look(seconds);
+      stand(seconds);
+      solve(seconds);
+      for (int i = 0; i < contacts; ++i) {
+        const Contact& each = room.contacts[i];
+        if (!(each.impulse[0] > 0)) continue;
+        room.movers[each.a].pushed = true;
+        if (each.b >= 0) room.movers[each.b].pushed = true;
+      }
+      for (int m = 0; m < movers; ++m) {
+        Mover& each = room.movers[m];
+        // What nothing holds falls as a parabola does.
+        move_pose_by(room.now + 7 * each.body, seconds * (each.twist - (each.pushed ? 0.0f : 0.5f) * fall));
+        each.pushed = false;
+      }
+      for (int64_t b = 0; b < scene.bodies; ++b)
+        if (kinds[b] == TOOL) {
+          std::copy(in.poses + 7 * (first + b), in.poses + 7 * (first + b + 1), room.now + 7 * b);
+          move_pose_by(room.now + 7 * b, static_cast<float>(k + 1) * seconds * room.own[b]);
+        }
+    }
+    for (int m = 0; m < movers; ++m, ++row) {
+      const Mover& each = room.movers[m];
+      double way[6];
+      travel(in.poses + 7 * (first + each.body), room.now + 7 * each.body, way);
+      for (int k = 0; k < 6; ++k) {
+        in.motion[6 * row + k] = static_cast<float>(way[k]);
+        in.twist[6 * row + k] = each.twist[k + k / 3];
+      }
+    }
+  }
+
+  void begin(int64_t row, int64_t end) {
+    std::copy(in.poses + 7 * first, in.poses + 7 * (first + scene.bodies), room.now);
+    std::fill(room.mover, room.mover + scene.bodies, -1);
+    for (int64_t b = 0; b < scene.bodies; ++b) {
+      double way[6] = {0, 0, 0, 0, 0, 0};
+      if (kinds[b] == TOOL) travel(in.poses + 7 * (first + b), in.ends + 7 * (first + b), way);
+      for (double& w : way) w /= in.seconds;
+      room.own[b] = six(way);
+    }
+    for (; row < end; ++row) {
+      const int64_t b = in.body[row];
+      const float mass = std::max(in.typical_mass[first + b], 1e-3f), *s = in.spread + 9 * shape_ids[b];
+      Mat3<float> inertia;
+      for (int i = 0; i < 3; ++i)
+        for (int j = 0; j < 3; ++j)
+          inertia.m[i][j] = mass * ((i == j ? s[0] + s[4] + s[8] + 1e-6f : 0.0f) - s[3 * i + j]);
+      room.mover[b] = movers;
+      room.movers[movers++] = {static_cast<int>(b), 1 / mass, inverse(inertia), {}, six(in.twists + 6 * (first + b)), false};
+    }
+  }
+
+  void place() {
+    for (int64_t b = 0; b < scene.bodies; ++b) {
+      room.placed[b] = read_pose(room.now + 7 * b);
+      pose_box(room.placed[b], scene.shapes.boxes + 6 * shape_ids[b], room.boxes + 6 * b);
+    }
+    for (int m = 0; m < movers; ++m) {
+      Mover& each = room.movers[m];
+      const Mat3<double>& turn = room.placed[each.body].turn;
+      float half[3][3];
+      for (int i = 0; i < 3; ++i)
+        for (int j = 0; j < 3; ++j) {
+          half[i][j] = 0;
+          for (int k = 0; k < 3; ++k) half[i][j] += static_cast<float>(turn.m[i][k]) * each.readiness.m[k][j];
+        }
+      for (int i = 0; i < 3; ++i)
+        for (int j = 0; j < 3; ++j) {
+          each.turning.m[i][j] = 0;
+          for (int k = 0; k < 3; ++k) each.turning.m[i][j] += half[i][k] * static_cast<float>(turn.m[j][k]);
+        }
+    }
+  }
+
+  // Bodies that are asleep are not in the way: what runs into them is moved out by `separate`.
+  bool takes_part(int64_t b) const { return kinds[b] != FREE || room.mover[b] >= 0; }
+
+  void look(float seconds) {
+    pairs = contacts = 0;
+    for (int64_t q = 0; q < scene.pairs; ++q) {
+      const int a = scene.pair[2 * q], b = scene.pair[2 * q + 1];
+      if ((room.mover[a] < 0 && room.mover[b] < 0) || !takes_part(a) || !takes_part(b)) continue;
+      if (!boxes_meet(room.boxes + 6 * a, room.boxes + 6 * b, rules.reach)) continue;
+      PairContacts found;
+      sample_pair(scene.shapes, {shape_ids[a], shape_ids[b], room.placed + a, room.placed + b}, rules.reach, 0, found.view());
+      const int before = contacts;
+      for (int k = 0; k < std::min(found.count, PAIR_CONTACTS); ++k) {
+        const Vec3<float> normal = vec3(found.normal[k]), arm_a = vec3(found.arm_a[k]), arm_b = vec3(found.arm_b[k]);
+        Contact& each = room.contacts[contacts];
+        if (room.mover[a] >= 0) touch(each, a, b, normal, arm_a, arm_b);
+        else touch(each, b, a, -1.0f * normal, arm_b, arm_a);
+        each.gap = found.distance[k];
+        contacts += each.gap + seconds * opening(each, 0) < rules.near;
+      }
+      if (contacts == before) continue;
+      const int with = kinds[a] == FREE && kinds[b] == FREE ? 1 : kinds[a] == TOOL || kinds[b] == TOOL ? 2 : 0;
+      const Vec3<double> apart = room.placed[b].move - room.placed[a].move;
+      room.pairs[pairs++] = {with, static_cast<int>(std::min(1e6, 1e3 * std::sqrt(dot(apart, apart)))), q, before, contacts};
+    }
+    std::sort(room.pairs, room.pairs + pairs);
+  }
+
+  void touch(Contact& to, int a, int b, Vec3<float> normal, Vec3<float> arm_a, Vec3<float> arm_b) const {
+    // The first direction across lies along the arms, so that turning the world turns it.
+    const Vec3<float> arm = room.mover[b] < 0 ? arm_a : arm_a + arm_b;
+    Vec3<float> across = arm - dot(arm, normal) * normal;
+    if (dot(across, across) < 1e-8f) across = cross(normal, std::abs(normal.x) < 0.5f ? Vec3<float>{1, 0, 0} : Vec3<float>{0, 1, 0});
+    across = (1 / std::sqrt(dot(across, across))) * across;
+    const Vec3<float> directions[3] = {normal, across, cross(normal, across)}, arms[2] = {arm_a, arm_b};
+    const int movers_of[2] = {room.mover[a], room.mover[b]};
+    to.a = movers_of[0], to.b = movers_of[1];
+    for (int d = 0; d < 3; ++d) {
+      to.give[d] = to.own[d] = to.impulse[d] = 0;
+      for (int side = 0; side < 2; ++side) {
+        const Vec3<float> lever = cross(arms[side], directions[d]);
+        to.wrench[d][side] = six(directions[d], lever);
+        if (movers_of[side] < 0) {
+          to.own[d] = sum(to.wrench[d][side] * room.own[b]);
+          continue;
+        }
+        const Mover& mover = room.movers[movers_of[side]];
+        to.gain[d][side] = six(mover.lightness * directions[d], apply(mover.turning, lever));
+        to.give[d] += sum(to.wrench[d][side] * to.gain[d][side]);
+      }
+    }
+  }
+
+  // Begins with what each body bears, in balance on its feet: many ways to carry it are as good, and this one is near.
+  void stand(float seconds) {
+    for (int level = 0; level < LEVELS; ++level)
+      for (int m = 0; m < movers; ++m) bear(m, seconds);
+    for (int i = 0; i < contacts; ++i) push(room.contacts[i], 0, std::exchange(room.contacts[i].impulse[0], 0.0f));
+  }
+
+  // Impulses on the feet of a mover, linear in where they are, that hold its weight and what it bears.
+  void bear(int m, float seconds) {
+    Mat3<float> feet{};
+    Vec3<float> load{seconds * std::abs(in.gravity[2]) / room.movers[m].lightness, 0, 0};
+    for (int i = 0; i < contacts; ++i) {
+      const Contact& at = room.contacts[i];
+      const float up = upward(at);
+      if (up == 0 || (at.a != m && at.b != m)) continue;
+      const int side = at.a != m;
+      const Float8 wrench = at.wrench[0][side];
+      const float place[3] = {1, up * wrench[4], up * wrench[5]};
+      if ((up > 0) == (side == 0)) {
+        for (int j = 0; j < 3; ++j)
+          for (int k = 0; k < 3; ++k) feet.m[j][k] += place[j] * place[k] + (j == k && j > 0 ? FLAT : 0.0f);
+      } else {
+        load = load + at.impulse[0] * vec3(place);
+      }
+    }
+    if (feet.m[0][0] == 0) return;
+    const Vec3<float> slope = apply(inverse(feet), load);
+    for (int i = 0; i < contacts; ++i) {
+      Contact& at = room.contacts[i];
+      const float up = upward(at);
+      if ((up > 0 ? at.a : up < 0 ? at.b : -1) != m) continue;
+      const Float8 wrench = at.wrench[0][up < 0];
+      at.impulse[0] = std::max(slope.x + up * (slope.y * wrench[4] + slope.z * wrench[5]), 0.0f);
+    }
+  }
+
+  // 1 where a stands on b, -1 where b stands on a, else 0.
+  static float upward(const Contact& at) {
+    const float up = at.wrench[0][0][2];
+    return up > UPWARD ? 1.0f : up < -UPWARD ? -1.0f : 0.0f;
+  }
+
+  // m/s at which a contact opens along one of its directions.
+  float opening(const Contact& at, int d) const {
+    const float mine = sum(at.wrench[d][0] * room.movers[at.a].twist);
+    return mine - (at.b < 0 ? at.own[d] : sum(at.wrench[d][1] * room.movers[at.b].twist));
+  }
+
+  void push(Contact& at, int d, float by) {
+    at.impulse[d] += by;
+    room.movers[at.a].twist += by * at.gain[d][0];
+    if (at.b >= 0) room.movers[at.b].twist -= by * at.gain[d][1];
+  }
+
+  // The impulse with which a contact closes at most, and slides only where friction is used up. Returns the m/s that
+  // this changes.
+  float settle(Contact& at, float seconds) {
+    const float gap = at.gap > 0 ? at.gap : std::min(at.gap + rules.slop, 0.0f);
+    const float by = std::max(-at.impulse[0], -(opening(at, 0) + gap / seconds) / at.give[0]);
+    push(at, 0, by);
+    float x = at.impulse[1] - opening(at, 1) / at.give[1], y = at.impulse[2] - opening(at, 2) / at.give[2];
+    const float size = std::sqrt(x * x + y * y), most = rules.friction * at.impulse[0];
+    if (size > most) x *= most / size, y *= most / size;
+    x -= at.impulse[1], y -= at.impulse[2];
+    push(at, 1, x);
+    push(at, 2, y);
+    return std::max({std::abs(by) * at.give[0], std::abs(x) * at.give[1], std::abs(y) * at.give[2]});
+  }
+
+  void solve(float seconds) {
+    for (int k = 0; k < rules.iterations; ++k) {
+      float changed = 0;
+      for (const Pair* pair = room.pairs; pair < room.pairs + pairs; ++pair)
+        for (int i = pair->first; i < pair->end; ++i) changed = std::max(changed, settle(room.contacts[i], seconds));
+      if (changed < rules.settled) break;
+    }
+  }
+};
+
+}  // namespace
+
+int64_t coasting_room(const SceneArrays& scene) {
+  Cutter cut(nullptr);
+  Room room(cut, scene.bodies, scene.pairs);
+  return cut.used();
+}
+
+void coast_bodies(const SceneArrays& scene, const CoastingRules& rules, const CoastingInputs& in, const Rooms& rooms) {
+  for_each(scene.states, rooms, [&](char* bytes, int64_t s) {
+    if (in.first[s] == in.first[s + 1]) return;
+    Cutter cut(bytes);
+    Room room(cut, scene.bodies, scene.pairs);
+    State(scene, rules, in, room, s).run(in.first[s], in.first[s + 1]);
+  });
+}
+
+}  // namespace splatworld
