@@ -55,13 +55,15 @@ struct Mover {
   bool pushed;
 };
 
-// A contact of mover a with mover b, or b -1 with what goes its own way. Directions: the normal, two across.
+// A contact of mover a with mover b, or b -1 with what goes its own way. Directions: the normal, two across, none.
 struct Contact {
   int a, b;
-  float gap;                        // m
-  Float8 wrench[3][2], gain[3][2];  // of a unit impulse on either, and the twist that it gives
-  float give[3];                    // m/s by which a unit impulse opens the contact
-  float own[3];                     // m/s of what goes its own way
+  float gap;             // m
+  Float4 wrench[2][6];   // of a unit impulse on either body, direction by direction
+  Float8 gain[2][3];     // the twist that it gives
+  Float4 own;            // m/s of what goes its own way
+  Float4 opens;          // m/s by which a unit impulse along the normal opens the contact along each direction
+  float ease[3];         // impulse that opens it by 1 m/s
   float impulse[3];
 };
 
@@ -213,7 +215,7 @@ struct State {
         if (room.mover[a] >= 0) touch(each, a, b, normal, arm_a, arm_b);
         else touch(each, b, a, -1.0f * normal, arm_b, arm_a);
         each.gap = found.distance[k];
-        contacts += each.gap + seconds * opening(each, 0) < rules.near;
+        contacts += each.gap + seconds * opening(each)[0] < rules.near;
       }
       if (contacts == before) continue;
       const int with = kinds[a] == FREE && kinds[b] == FREE ? 1 : kinds[a] == TOOL || kinds[b] == TOOL ? 2 : 0;
@@ -232,27 +234,31 @@ struct State {
     const Vec3<float> directions[3] = {normal, across, cross(normal, across)}, arms[2] = {arm_a, arm_b};
     const int movers_of[2] = {room.mover[a], room.mover[b]};
     to.a = movers_of[0], to.b = movers_of[1];
-    for (int d = 0; d < 3; ++d) {
-      to.give[d] = to.own[d] = to.impulse[d] = 0;
-      for (int side = 0; side < 2; ++side) {
+    to.own = to.opens = Float4{};
+    float give[3] = {0, 0, 0};
+    for (int side = 0; side < 2; ++side) {
+      for (int d = 0; d < 3; ++d) {
         const Vec3<float> lever = cross(arms[side], directions[d]);
-        to.wrench[d][side] = six(directions[d], lever);
-        if (movers_of[side] < 0) {
-          to.own[d] = sum(to.wrench[d][side] * room.own[b]);
-          continue;
-        }
+        const float values[6] = {directions[d].x, directions[d].y, directions[d].z, lever.x, lever.y, lever.z};
+        for (int k = 0; k < 6; ++k) to.wrench[side][k][d] = values[k];
+        to.impulse[d] = 0;
+        if (movers_of[side] < 0) continue;
         const Mover& mover = room.movers[movers_of[side]];
-        to.gain[d][side] = six(mover.lightness * directions[d], apply(mover.turning, lever));
-        to.give[d] += sum(to.wrench[d][side] * to.gain[d][side]);
+        const Vec3<float> turned = apply(mover.turning, lever);
+        to.gain[side][d] = six(mover.lightness * directions[d], turned);
+        give[d] += mover.lightness + dot(turned, lever);
       }
+      if (movers_of[side] < 0) to.own = along(to, side, room.own[b]);
+      else to.opens += along(to, side, to.gain[side][0]);
     }
+    for (int d = 0; d < 3; ++d) to.ease[d] = 1 / give[d];
   }
 
   // Begins with what each body bears, in balance on its feet: many ways to carry it are as good, and this one is near.
   void stand(float seconds) {
     for (int level = 0; level < LEVELS; ++level)
       for (int m = 0; m < movers; ++m) bear(m, seconds);
-    for (int i = 0; i < contacts; ++i) push(room.contacts[i], 0, std::exchange(room.contacts[i].impulse[0], 0.0f));
+    for (int i = 0; i < contacts; ++i) push(room.contacts[i], std::exchange(room.contacts[i].impulse[0], 0.0f), 0, 0);
   }
 
   // Impulses on the feet of a mover, linear in where they are, that hold its weight and what it bears.
@@ -264,8 +270,7 @@ struct State {
       const float up = upward(at);
       if (up == 0 || (at.a != m && at.b != m)) continue;
       const int side = at.a != m;
-      const Float8 wrench = at.wrench[0][side];
-      const float place[3] = {1, up * wrench[4], up * wrench[5]};
+      const float place[3] = {1, up * at.wrench[side][3][0], up * at.wrench[side][4][0]};
       if ((up > 0) == (side == 0)) {
         for (int j = 0; j < 3; ++j)
           for (int k = 0; k < 3; ++k) feet.m[j][k] += place[j] * place[k] + (j == k && j > 0 ? FLAT : 0.0f);
@@ -279,42 +284,47 @@ struct State {
       Contact& at = room.contacts[i];
       const float up = upward(at);
       if ((up > 0 ? at.a : up < 0 ? at.b : -1) != m) continue;
-      const Float8 wrench = at.wrench[0][up < 0];
-      at.impulse[0] = std::max(slope.x + up * (slope.y * wrench[4] + slope.z * wrench[5]), 0.0f);
+      const Float4* wrench = at.wrench[up < 0];
+      at.impulse[0] = std::max(slope.x + up * (slope.y * wrench[3][0] + slope.z * wrench[4][0]), 0.0f);
     }
   }
 
   // 1 where a stands on b, -1 where b stands on a, else 0.
   static float upward(const Contact& at) {
-    const float up = at.wrench[0][0][2];
+    const float up = at.wrench[0][2][0];
     return up > UPWARD ? 1.0f : up < -UPWARD ? -1.0f : 0.0f;
   }
 
-  // m/s at which a contact opens along one of its directions.
-  float opening(const Contact& at, int d) const {
-    const float mine = sum(at.wrench[d][0] * room.movers[at.a].twist);
-    return mine - (at.b < 0 ? at.own[d] : sum(at.wrench[d][1] * room.movers[at.b].twist));
+  // m/s of one of the bodies at a contact, along its directions.
+  static Float4 along(const Contact& at, int side, Float8 twist) {
+    const Float4* w = at.wrench[side];
+    return (twist[0] * w[0] + twist[1] * w[1] + twist[2] * w[2]) + (twist[4] * w[3] + twist[5] * w[4] + twist[6] * w[5]);
   }
 
-  void push(Contact& at, int d, float by) {
-    at.impulse[d] += by;
-    room.movers[at.a].twist += by * at.gain[d][0];
-    if (at.b >= 0) room.movers[at.b].twist -= by * at.gain[d][1];
+  // m/s at which a contact opens, along its directions.
+  Float4 opening(const Contact& at) const {
+    return along(at, 0, room.movers[at.a].twist) - (at.b < 0 ? at.own : along(at, 1, room.movers[at.b].twist));
+  }
+
+  void push(Contact& at, float by, float x, float y) {
+    at.impulse[0] += by, at.impulse[1] += x, at.impulse[2] += y;
+    room.movers[at.a].twist += by * at.gain[0][0] + x * at.gain[0][1] + y * at.gain[0][2];
+    if (at.b >= 0) room.movers[at.b].twist -= by * at.gain[1][0] + x * at.gain[1][1] + y * at.gain[1][2];
   }
 
   // The impulse with which a contact closes at most, and slides only where friction is used up. Returns the m/s that
   // this changes.
   float settle(Contact& at, float seconds) {
     const float gap = at.gap > 0 ? at.gap : std::min(at.gap + rules.slop, 0.0f);
-    const float by = std::max(-at.impulse[0], -(opening(at, 0) + gap / seconds) / at.give[0]);
-    push(at, 0, by);
-    float x = at.impulse[1] - opening(at, 1) / at.give[1], y = at.impulse[2] - opening(at, 2) / at.give[2];
-    const float size = std::sqrt(x * x + y * y), most = rules.friction * at.impulse[0];
+    Float4 open = opening(at);
+    const float by = std::max(-at.impulse[0], -(open[0] + gap / seconds) * at.ease[0]);
+    open += by * at.opens;
+    float x = at.impulse[1] - open[1] * at.ease[1], y = at.impulse[2] - open[2] * at.ease[2];
+    const float size = std::sqrt(x * x + y * y), most = rules.friction * (at.impulse[0] + by);
     if (size > most) x *= most / size, y *= most / size;
     x -= at.impulse[1], y -= at.impulse[2];
-    push(at, 1, x);
-    push(at, 2, y);
-    return std::max({std::abs(by) * at.give[0], std::abs(x) * at.give[1], std::abs(y) * at.give[2]});
+    push(at, by, x, y);
+    return std::max({std::abs(by) / at.ease[0], std::abs(x) / at.ease[1], std::abs(y) / at.ease[2]});
   }
 
   void solve(float seconds) {

@@ -25,6 +25,8 @@ TWIST = (0.1, 0.1, 0.1, 1.0, 1.0, 1.0)
 """What one unit of the network's output means: m and rad in 0.1 s, m/s and rad/s."""
 LEAST_LOG, MOST_LOG = -14.0, 4.0
 """Bounds of log-variances, in these units."""
+FIRST_LOG = -4.0
+"""What they begin with: 1.4 mm. Had they to come down from a whole unit, they would stay too large."""
 
 
 @dataclass(frozen=True)
@@ -36,20 +38,24 @@ class ModelConfig:
         contact: widths of the layers that read a contact.
         trunk: widths of the layers that read a body.
         rounds: passes over the contact graph; in the second, bodies see how their neighbours move.
-        correlation: of the errors of successive steps, by which predicted variances are summed.
+        scale: of predicted variances: of whole actions, and of short steps.
+        correlation: of the errors of successive steps, by which these are summed; likewise.
     """
 
     members: int = 3
     contact: tuple[int, ...] = (64, 64)
     trunk: tuple[int, ...] = (192, 128, 128)
     rounds: int = 2
-    correlation: float = 0.5
+    scale: tuple[float, float] = (1.0, 1.0)
+    correlation: tuple[float, float] = (0.5, 0.5)
 
     def __post_init__(self) -> None:
         if min(self.members, self.rounds, *self.contact, *self.trunk) < 1:
             raise InputError(f"ModelConfig: {self}, expected members, rounds and widths of 1 or more.")
-        if not 0 <= self.correlation <= 1:
-            raise InputError(f"ModelConfig: correlation is {self.correlation}, expected 0 to 1.")
+        if len(self.scale) != 2 or not all(0 < each < float("inf") for each in self.scale):
+            raise InputError(f"ModelConfig: scale is {self.scale}, expected two numbers above 0.")
+        if len(self.correlation) != 2 or not all(0 <= each <= 1 for each in self.correlation):
+            raise InputError(f"ModelConfig: correlation is {self.correlation}, expected two numbers from 0 to 1.")
 
 
 class Layer(nn.Module):
@@ -101,6 +107,7 @@ class DynamicsModel(nn.Module):
         self.trunk = nn.ModuleList(Layer(config.members, a, b) for a, b in pairwise(widths))
         self.mean = Layer(config.members, widths[-1], 12, scale=0.1)
         self.spread = Layer(config.members, widths[-1], 12, scale=0.1)
+        nn.init.constant_(self.spread.bias, FIRST_LOG)
         self.register_buffer("units", torch.tensor((*DISPLACEMENT, *TWIST)), persistent=False)
         for name, signs in (("contact", CONTACT_MIRROR), ("body", BODY_MIRROR), ("twist", TWIST_MIRROR)):
             self.register_buffer(f"{name}_mirror", signs.clone(), persistent=False)

@@ -161,7 +161,9 @@ def advance(
     poses, squeezed = project(scene, _with_tools(scene, before.poses, ends), wanted, motion=shift, way=way)
     twists = before.twists.index_put(at, twist.to(before.twists))
     sigma, step = before.variance[at].sqrt(), variance.to(before.variance)
-    grown = before.variance[at] + step + 2 * model.config.correlation * sigma * step.sqrt()
+    pace = int(seconds < ACTION_SECONDS)
+    step = model.config.scale[pace] * step
+    grown = before.variance[at] + step + 2 * model.config.correlation[pace] * sigma * step.sqrt()
     now = Moving(poses, twists, before.latents, before.variance.index_put(at, grown), before.awake)
     return now, failed, squeezed
 

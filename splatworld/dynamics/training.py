@@ -221,7 +221,7 @@ def train(
             saved.save(training.state())
     model, metrics = training.result(), summary(training)
     if validation is not None:
-        metrics["held"] = calibrate(model, validation, seed=config.seed)
+        metrics |= calibrate(model, validation, seed=config.seed)
     data = [{k: read_document(each)[1].get(k) for k in ("split", "seed", "count", "commit")} | {"folder": str(each)}
             for each in config.episodes]  # fmt: skip
     notes = {"training": asdict(config), "data": data, "commit": commit, "metrics": metrics}
