@@ -5,25 +5,15 @@
 #include <utility>
 
 #include "cpu/contacts.h"
-#include "cpu/float8.h"
+#include "cpu/impulses.h"
 #include "cpu/states.h"
 
 namespace splatworld {
 namespace {
 
 constexpr int PAIR_CONTACTS = 4;
-constexpr int LEVELS = 3;  // of a pile, whose weight is borne from the first
-constexpr float FLAT = 1e-6f;   // m^2 by which feet count as apart that are in a row
-constexpr float UPWARD = 0.85f;  // of a normal from which what is below holds a body up
-
-// Twists (m/s, rad/s) and wrenches: the linear part, 0, the angular part, 0.
-Float8 six(Vec3<float> linear, Vec3<float> angular) {
-  return Float8{linear.x, linear.y, linear.z, 0, angular.x, angular.y, angular.z, 0};
-}
-
-Float8 six(const double* v) {
-  return Float8{float(v[0]), float(v[1]), float(v[2]), 0, float(v[3]), float(v[4]), float(v[5]), 0};
-}
+constexpr int LEVELS = 3;      // of a pile, whose weight is borne from the first
+constexpr float FLAT = 1e-6f;  // m^2 by which feet count as apart that are in a row
 
 void move_pose_by(double* pose, Float8 v) {
   const float motion[6] = {v[0], v[1], v[2], v[4], v[5], v[6]};
@@ -44,28 +34,6 @@ Mat3<float> inverse(const Mat3<float>& a) {
     for (float& v : row) v /= det;
   return out;
 }
-
-// A body that moves by what touches it.
-struct Mover {
-  int body;
-  float lightness;        // 1/kg
-  Mat3<float> readiness;  // 1/(kg m^2), body axes
-  Mat3<float> turning;    // the same, world axes
-  Float8 twist;
-  bool pushed;
-};
-
-// A contact of mover a with mover b, or b -1 with what goes its own way. Directions: the normal, two across, none.
-struct Contact {
-  int a, b;
-  float gap;             // m
-  Float4 wrench[2][6];   // of a unit impulse on either body, direction by direction
-  Float8 gain[2][3];     // the twist that it gives
-  Float4 own;            // m/s of what goes its own way
-  Float4 opens;          // m/s by which a unit impulse along the normal opens the contact along each direction
-  float ease[3];         // impulse that opens it by 1 m/s
-  float impulse[3];
-};
 
 // The contacts of a pair.
 struct Pair {
@@ -171,7 +139,8 @@ struct State {
         for (int j = 0; j < 3; ++j)
           inertia.m[i][j] = mass * ((i == j ? s[0] + s[4] + s[8] + 1e-6f : 0.0f) - s[3 * i + j]);
       room.mover[b] = movers;
-      room.movers[movers++] = {static_cast<int>(b), 1 / mass, inverse(inertia), {}, six(in.twists + 6 * (first + b)), false};
+      const Float8 twist = six(in.twists + 6 * (first + b));
+      room.movers[movers++] = {static_cast<int>(b), 1 / mass, inverse(inertia), {}, twist, false};
     }
   }
 
@@ -206,8 +175,9 @@ struct State {
       const int a = scene.pair[2 * q], b = scene.pair[2 * q + 1];
       if ((room.mover[a] < 0 && room.mover[b] < 0) || !takes_part(a) || !takes_part(b)) continue;
       if (!boxes_meet(room.boxes + 6 * a, room.boxes + 6 * b, rules.reach)) continue;
+      const PosedPair pair{shape_ids[a], shape_ids[b], room.placed + a, room.placed + b};
       PairContacts found;
-      sample_pair(scene.shapes, {shape_ids[a], shape_ids[b], room.placed + a, room.placed + b}, rules.reach, 0, found.view());
+      sample_pair(scene.shapes, pair, rules.reach, 0, found.view());
       const int before = contacts;
       for (int k = 0; k < std::min(found.count, PAIR_CONTACTS); ++k) {
         const Vec3<float> normal = vec3(found.normal[k]), arm_a = vec3(found.arm_a[k]), arm_b = vec3(found.arm_b[k]);
@@ -215,12 +185,13 @@ struct State {
         if (room.mover[a] >= 0) touch(each, a, b, normal, arm_a, arm_b);
         else touch(each, b, a, -1.0f * normal, arm_b, arm_a);
         each.gap = found.distance[k];
-        contacts += each.gap + seconds * opening(each)[0] < rules.near;
+        contacts += each.gap + seconds * each.opening(room.movers)[0] < rules.near;
       }
       if (contacts == before) continue;
       const int with = kinds[a] == FREE && kinds[b] == FREE ? 1 : kinds[a] == TOOL || kinds[b] == TOOL ? 2 : 0;
-      const Vec3<double> apart = room.placed[b].move - room.placed[a].move;
-      room.pairs[pairs++] = {with, static_cast<int>(std::min(1e6, 1e3 * std::sqrt(dot(apart, apart)))), q, before, contacts};
+      const Vec3<double> between = room.placed[b].move - room.placed[a].move;
+      const int apart = static_cast<int>(std::min(1e6, 1e3 * std::sqrt(dot(between, between))));
+      room.pairs[pairs++] = {with, apart, q, before, contacts};
     }
     std::sort(room.pairs, room.pairs + pairs);
   }
@@ -229,7 +200,8 @@ struct State {
     // The first direction across lies along the arms, so that turning the world turns it.
     const Vec3<float> arm = room.mover[b] < 0 ? arm_a : arm_a + arm_b;
     Vec3<float> across = arm - dot(arm, normal) * normal;
-    if (dot(across, across) < 1e-8f) across = cross(normal, std::abs(normal.x) < 0.5f ? Vec3<float>{1, 0, 0} : Vec3<float>{0, 1, 0});
+    if (dot(across, across) < 1e-8f)
+      across = cross(normal, std::abs(normal.x) < 0.5f ? Vec3<float>{1, 0, 0} : Vec3<float>{0, 1, 0});
     across = (1 / std::sqrt(dot(across, across))) * across;
     const Vec3<float> directions[3] = {normal, across, cross(normal, across)}, arms[2] = {arm_a, arm_b};
     const int movers_of[2] = {room.mover[a], room.mover[b]};
@@ -248,8 +220,8 @@ struct State {
         to.gain[side][d] = six(mover.lightness * directions[d], turned);
         give[d] += mover.lightness + dot(turned, lever);
       }
-      if (movers_of[side] < 0) to.own = along(to, side, room.own[b]);
-      else to.opens += along(to, side, to.gain[side][0]);
+      if (movers_of[side] < 0) to.own = to.along(side, room.own[b]);
+      else to.opens += to.along(side, to.gain[side][0]);
     }
     for (int d = 0; d < 3; ++d) to.ease[d] = 1 / give[d];
   }
@@ -258,7 +230,10 @@ struct State {
   void stand(float seconds) {
     for (int level = 0; level < LEVELS; ++level)
       for (int m = 0; m < movers; ++m) bear(m, seconds);
-    for (int i = 0; i < contacts; ++i) push(room.contacts[i], std::exchange(room.contacts[i].impulse[0], 0.0f), 0, 0);
+    for (int i = 0; i < contacts; ++i) {
+      Contact& at = room.contacts[i];
+      at.push(room.movers, std::exchange(at.impulse[0], 0.0f), 0, 0);
+    }
   }
 
   // Impulses on the feet of a mover, linear in where they are, that hold its weight and what it bears.
@@ -267,7 +242,7 @@ struct State {
     Vec3<float> load{seconds * std::abs(in.gravity[2]) / room.movers[m].lightness, 0, 0};
     for (int i = 0; i < contacts; ++i) {
       const Contact& at = room.contacts[i];
-      const float up = upward(at);
+      const float up = at.upward();
       if (up == 0 || (at.a != m && at.b != m)) continue;
       const int side = at.a != m;
       const float place[3] = {1, up * at.wrench[side][3][0], up * at.wrench[side][4][0]};
@@ -282,56 +257,19 @@ struct State {
     const Vec3<float> slope = apply(inverse(feet), load);
     for (int i = 0; i < contacts; ++i) {
       Contact& at = room.contacts[i];
-      const float up = upward(at);
+      const float up = at.upward();
       if ((up > 0 ? at.a : up < 0 ? at.b : -1) != m) continue;
       const Float4* wrench = at.wrench[up < 0];
       at.impulse[0] = std::max(slope.x + up * (slope.y * wrench[3][0] + slope.z * wrench[4][0]), 0.0f);
     }
   }
 
-  // 1 where a stands on b, -1 where b stands on a, else 0.
-  static float upward(const Contact& at) {
-    const float up = at.wrench[0][2][0];
-    return up > UPWARD ? 1.0f : up < -UPWARD ? -1.0f : 0.0f;
-  }
-
-  // m/s of one of the bodies at a contact, along its directions.
-  static Float4 along(const Contact& at, int side, Float8 twist) {
-    const Float4* w = at.wrench[side];
-    return (twist[0] * w[0] + twist[1] * w[1] + twist[2] * w[2]) + (twist[4] * w[3] + twist[5] * w[4] + twist[6] * w[5]);
-  }
-
-  // m/s at which a contact opens, along its directions.
-  Float4 opening(const Contact& at) const {
-    return along(at, 0, room.movers[at.a].twist) - (at.b < 0 ? at.own : along(at, 1, room.movers[at.b].twist));
-  }
-
-  void push(Contact& at, float by, float x, float y) {
-    at.impulse[0] += by, at.impulse[1] += x, at.impulse[2] += y;
-    room.movers[at.a].twist += by * at.gain[0][0] + x * at.gain[0][1] + y * at.gain[0][2];
-    if (at.b >= 0) room.movers[at.b].twist -= by * at.gain[1][0] + x * at.gain[1][1] + y * at.gain[1][2];
-  }
-
-  // The impulse with which a contact closes at most, and slides only where friction is used up. Returns the m/s that
-  // this changes.
-  float settle(Contact& at, float seconds) {
-    const float gap = at.gap > 0 ? at.gap : std::min(at.gap + rules.slop, 0.0f);
-    Float4 open = opening(at);
-    const float by = std::max(-at.impulse[0], -(open[0] + gap / seconds) * at.ease[0]);
-    open += by * at.opens;
-    float x = at.impulse[1] - open[1] * at.ease[1], y = at.impulse[2] - open[2] * at.ease[2];
-    const float size = std::sqrt(x * x + y * y), most = rules.friction * (at.impulse[0] + by);
-    if (size > most) x *= most / size, y *= most / size;
-    x -= at.impulse[1], y -= at.impulse[2];
-    push(at, by, x, y);
-    return std::max({std::abs(by) / at.ease[0], std::abs(x) / at.ease[1], std::abs(y) / at.ease[2]});
-  }
-
   void solve(float seconds) {
     for (int k = 0; k < rules.iterations; ++k) {
       float changed = 0;
       for (const Pair* pair = room.pairs; pair < room.pairs + pairs; ++pair)
-        for (int i = pair->first; i < pair->end; ++i) changed = std::max(changed, settle(room.contacts[i], seconds));
+        for (int i = pair->first; i < pair->end; ++i)
+          changed = std::max(changed, room.contacts[i].settle(room.movers, seconds, rules.slop, rules.friction));
       if (changed < rules.settled) break;
     }
   }

@@ -4,12 +4,12 @@
 #include <cstring>
 
 #include "cpu/contacts.h"
-#include "cpu/float8.h"
 #include "cpu/states.h"
 
 namespace splatworld {
 namespace {
 
+typedef float Float8 __attribute__((vector_size(32)));
 typedef int32_t Int8 __attribute__((vector_size(32)));
 static_assert(MOST_CONTACTS == 8, "a pair's contacts lie side by side");
 
@@ -51,6 +51,14 @@ struct Room {
     look = cut.take<uint8_t>(bodies);
   }
 };
+
+float sum(Float8 a) {
+  typedef float Float4 __attribute__((vector_size(16)));
+  Float4 half[2];
+  std::memcpy(half, &a, sizeof a);
+  half[0] += half[1];
+  return (half[0][0] + half[0][2]) + (half[0][1] + half[0][3]);
+}
 
 Float8 along(const float* motion, const Vec3<Float8>& normal, const Vec3<Float8>& lever) {
   return motion[0] * normal.x + motion[1] * normal.y + motion[2] * normal.z + motion[3] * lever.x +

@@ -18,7 +18,7 @@ FRICTION = 0.5
 first time."""
 STEPS, SECONDS = (2, 3), 0.05
 """Steps in times up to `SECONDS`, and in longer ones."""
-ITERATIONS, SETTLED = 25, 1e-3
+ITERATIONS, SETTLED = 16, 1e-3
 """Of Gauss and Seidel, at most; and m/s, below which changes end them."""
 NEAR = 0.003
 """m apart after a step, were there no contacts, up to which a contact is one."""

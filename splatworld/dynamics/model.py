@@ -88,7 +88,7 @@ class Motion:
 class DynamicsModel(nn.Module):
     """An ensemble of contact networks.
 
-    What a body does without contacts is exact: it flies. All else is a residual on damped ballistic motion, times a
+    What a body does without contacts is exact: it flies. All else is a residual on how it would coast, times a
     gate that is 0 without contact. Everything is seen in a frame that turns with the body about z, which makes
     predictions equivariant under turns of the world about z.
     """

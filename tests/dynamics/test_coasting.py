@@ -39,9 +39,9 @@ def coasted(
 
 def test_what_lies_stays():
     found = coasted(blocks(at(0, 0, HALF), at(0.01, 0.005, 3 * HALF), at(0.2, 0, HALF, yaw=0.5)))
-    assert float(found.motion.abs().max()) < 2e-3  # the upper one's corners are a little round
+    assert float(found.motion.abs().max()) < 5e-3  # the upper one's corners are a little round
     assert float(found.motion[2].abs().max()) < 1e-5
-    assert float(found.twist.abs().max()) < 0.01
+    assert float(found.twist.abs().max()) < 0.05
 
 
 def test_what_flies_falls_and_passes_gradients_on():
