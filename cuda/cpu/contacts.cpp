@@ -4,6 +4,7 @@
 #include <cstring>
 #include <limits>
 
+#include "cpu/closest.h"
 #include "cpu/contacts.h"
 #include "cpu/lanes.h"
 #include "cpu/threads.h"
@@ -21,40 +22,6 @@ Pose read_pose(const double* p) {
 
 namespace {
 
-// a_from_b, rounded to steps of 2^-24: two bodies that move together keep the very same relative pose, and with it the
-// choice among points that are equally near.
-struct Relative {
-  Mat3<float> turn;
-  Vec3<float> move;
-};
-
-float rounded(double a) {
-  constexpr double steps = 16777216.0;
-  return static_cast<float>(std::nearbyint(a * steps) / steps);
-}
-
-Relative relative(const Pose& a, const Pose& b) {
-  Relative out;
-  for (int i = 0; i < 3; ++i)
-    for (int j = 0; j < 3; ++j) {
-      double sum = 0;
-      for (int k = 0; k < 3; ++k) sum += a.turn.m[k][i] * b.turn.m[k][j];
-      out.turn.m[i][j] = rounded(sum);
-    }
-  const Vec3<double> move = apply_transposed(a.turn, b.move - a.move);
-  out.move = {rounded(move.x), rounded(move.y), rounded(move.z)};
-  return out;
-}
-
-Grid grid_of(const ShapeArrays& shapes, int body) {
-  Grid grid{shapes.grid_values + shapes.grid_start[body], {}, {}, shapes.grid_spacing[body]};
-  for (int k = 0; k < 3; ++k) {
-    grid.size[k] = shapes.grid_size[3 * body + k];
-    grid.origin[k] = shapes.grid_origin[3 * body + k];
-  }
-  return grid;
-}
-
 // Points that may be near, in the frame of body b: distance (NEVER for those that are not), position, and normal from b
 // towards a. LANES side by side, as they were sampled.
 constexpr float NEVER = 1e30f;
@@ -65,16 +32,6 @@ struct Found {
   FloatV distance[ROOM], gap2[ROOM], worth[ROOM];
   Vec3<FloatV> point[ROOM], normal[ROOM];
 };
-
-Vec3<FloatV> turned(const Mat3<float>& a, const Vec3<FloatV>& v) {
-  return {a.m[0][0] * v.x + a.m[0][1] * v.y + a.m[0][2] * v.z, a.m[1][0] * v.x + a.m[1][1] * v.y + a.m[1][2] * v.z,
-          a.m[2][0] * v.x + a.m[2][1] * v.y + a.m[2][2] * v.z};
-}
-
-Vec3<FloatV> moved(const Relative& to, const Vec3<FloatV>& v) {
-  const Vec3<FloatV> p = turned(to.turn, v);
-  return {p.x + to.move.x, p.y + to.move.y, p.z + to.move.z};
-}
 
 // Of the clusters from `first` on, LANES at most, those that may hold points nearer than `reach`: one bit each.
 uint32_t near_clusters(const ShapeArrays& shapes, int first, int count, const float* box, const Grid& grid,
@@ -126,7 +83,6 @@ void sample_surface(const ShapeArrays& shapes, int body, int other, const Relati
 
 constexpr float SPREAD = 4.0f;           // m apart that make up for a m less deep
 constexpr float EARLIER = 5e-6f;         // m a point: more than rounding, so that ties are broken alike however a pair lies
-constexpr float LEVEL = 1e-4f;           // m: points that are as deep as each other
 constexpr float APART2 = 1e-3f * 1e-3f;  // m^2: nearer than that it is the same contact
 
 // Index of the greatest of `count` vectors, the first of equals.
@@ -195,10 +151,6 @@ int choose(Found& found, int* chosen) {
     });
     if (best <= -SPREAD) break;  // what is left was not near, or is the same contact
   }
-  // Nearest first; what is as near stays in the order of choice, far apart.
-  auto distance = [&](int i) { return found.distance[i / LANES][i % LANES]; };
-  for (int i = 1; i < count; ++i)
-    for (int j = i; j > 0 && distance(chosen[j]) < distance(chosen[j - 1]) - LEVEL; --j) std::swap(chosen[j], chosen[j - 1]);
   return count;
 }
 
@@ -230,28 +182,36 @@ void sample_pair(const ShapeArrays& shapes, const PosedPair& pair, float reach, 
                    keep(index, d, p, {-n.x, -n.y, -n.z});
                  });
   int chosen[MOST_CONTACTS];
-  const int count = choose(found, chosen);
-  out.count[row] = count;
+  Closest contacts;
+  contacts.count = choose(found, chosen);
+  for (int k = 0; k < contacts.count; ++k) {
+    const int i = chosen[k] / LANES, lane = chosen[k] % LANES;
+    const Vec3<FloatV>&at = found.point[i], &n = found.normal[i];
+    const float d = found.distance[i][lane];
+    // Sampled points of a lie d above b, those of b as far below a: in the middle both say the same.
+    contacts.all[k] = {d, i < found.of_a ? -0.5 * d : 0.5 * d, {at.x[lane], at.y[lane], at.z[lane]},
+                       {n.x[lane], n.y[lane], n.z[lane]}};
+  }
+  contacts.refine(shapes, a, b, relative(world_from_a, world_from_b));
+  out.count[row] = contacts.count;
   const Vec3<double> between = world_from_b.move - world_from_a.move;
   for (int k = 0; k < MOST_CONTACTS; ++k) {
     const int64_t at = row * MOST_CONTACTS + k;
     float* vectors[4] = {out.normal + 3 * at, out.point + 3 * at, out.arm_a + 3 * at, out.arm_b + 3 * at};
-    if (k >= count) {
+    if (k >= contacts.count) {
       out.distance[at] = reach;
       for (float* v : vectors) std::fill(v, v + 3, 0.0f);
       continue;
     }
-    const int i = chosen[k] / LANES, lane = chosen[k] % LANES;
-    const float d = found.distance[i][lane];
-    Vec3<double> n{found.normal[i].x[lane], found.normal[i].y[lane], found.normal[i].z[lane]};
+    const Closest::One& one = contacts.all[k];
+    Vec3<double> n{one.normal.x, one.normal.y, one.normal.z};
     const double length2 = dot(n, n), inverse = length2 > 0 ? 1.0 / std::sqrt(length2) : 0.0;
     n = apply(world_from_b.turn, inverse * n);
-    // Sampled points of a lie d above b, those of b as far below a: in the middle both say the same.
-    const double half = i < found.of_a ? -0.5 * d : 0.5 * d;
-    const Vec3<double> arm_b = apply(world_from_b.turn, {found.point[i].x[lane], found.point[i].y[lane], found.point[i].z[lane]}) + half * n;
+    const Vec3<double> own{one.point.x, one.point.y, one.point.z};
+    const Vec3<double> arm_b = apply(world_from_b.turn, own) + one.aside * n;
     const Vec3<double> arm_a = arm_b + between, p = arm_b + world_from_b.move;
     const Vec3<double> values[4] = {n, p, arm_a, arm_b};
-    out.distance[at] = d;
+    out.distance[at] = one.distance;
     for (int j = 0; j < 4; ++j) {
       vectors[j][0] = static_cast<float>(values[j].x);
       vectors[j][1] = static_cast<float>(values[j].y);

@@ -35,11 +35,17 @@ struct Search {
     if (link[q] == UNKNOWN) {
       link[q] = APART;
       for (int phase = 0; phase < placed.phases(a, b) && link[q] == APART; ++phase)
-        if (placed.near(phase, a, b, limits.reach) &&
-            least_distance(scene.shapes, placed.pair(phase, a, b), limits.touching) < limits.touching)
-          link[q] = LINKED;
+        if (placed.near(phase, a, b, limits.reach) && touch(placed.pair(phase, a, b))) link[q] = LINKED;
     }
     return link[q] == LINKED;
+  }
+
+  bool touch(const PosedPair& pair) const {
+    const float least = least_distance(scene.shapes, pair, limits.touching + BETWEEN_SAMPLES);
+    if (least < limits.touching || least >= limits.touching + BETWEEN_SAMPLES) return least < limits.touching;
+    PairContacts found;
+    sample_pair(scene.shapes, pair, limits.reach, 0, found.view());
+    return *std::min_element(found.distance, found.distance + found.count) < limits.touching;
   }
 
   // Marks what hangs together with marked bodies, in turn, through bodies of kind `least` and above.

@@ -101,7 +101,7 @@ struct State {
       if (!look[a] && !look[b]) continue;
       if (!boxes_meet(room.boxes + 6 * a, room.boxes + 6 * b, how.reach)) continue;
       const PosedPair pair{shape_ids[a], shape_ids[b], room.placed + a, room.placed + b};
-      if (least_distance(scene.shapes, pair, -how.noticed) >= -how.noticed) continue;
+      if (least_distance(scene.shapes, pair, BETWEEN_SAMPLES) >= BETWEEN_SAMPLES) continue;
       PairContacts found;
       sample_pair(scene.shapes, pair, how.reach, 0, found.view());
       if (*std::min_element(found.distance, found.distance + MOST_CONTACTS) >= -how.noticed) continue;

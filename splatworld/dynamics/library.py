@@ -16,7 +16,7 @@ from splatworld.dynamics.scene import DENSITY, Kind, Scene, Solids, pack_solids
 from splatworld.episodes import MAX_BODIES, SUBSTATES, Episodes, load_episodes, load_shape, read_document
 from splatworld.geometry.distance import distance_grid
 
-SPACING, MARGIN = 0.004, 0.025
+SPACING, MARGIN = 0.003, 0.025
 """m of the distance grids: coarser and tighter than a world's, there are hundreds of them."""
 BODIES = MAX_BODIES + 2
 """Bodies of a batch: the table, those of the episode, the tool last."""

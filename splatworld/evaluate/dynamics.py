@@ -15,6 +15,7 @@ from splatworld.evaluate.dynamics_metrics import Errors, errors, joined, movers,
 from splatworld.evaluate.dynamics_pictures import save_worst
 from splatworld.evaluate.dynamics_rollouts import RULES, Rollouts, mujoco, network, true
 from splatworld.evaluate.dynamics_sets import TestSet, load_set, training_set
+from splatworld.evaluate.dynamics_speed import speed_lines
 from splatworld.evaluate.report import Line, Report, line
 from splatworld.evaluate.resume import FOLDER, measure_parts
 
@@ -53,6 +54,7 @@ def run(*, quick: bool = False, long: bool = False, progress: Progress | None = 
     parts |= {
         "spread": lambda: spread_lines(model, count, say),
         "events": lambda: dynamics_physics.event_lines(model, count, say),
+        "speed": lambda: speed_lines(model, count, say, runs=3 if quick else 9),
         "minute": lambda: dynamics_physics.minute_lines(model, 1 if quick else 4, 6.0 if quick else 60.0, say),
     }
     if long:

@@ -80,8 +80,10 @@ def contacts(
     """Where bodies touch or nearly do: surface points of each read in the other's distance grid.
 
     Of all points nearer than `reach` one of the deepest (to 0.1 mm) is taken first, then up to 7 that are each far from
-    those taken and far from the middle, but depth counts four times as much: of a flat face the corners. Bodies that
-    move together keep the same choice; results do not depend on threads.
+    those taken and far from the middle, but depth counts four times as much: of a flat face the corners. Each is then
+    taken to where the two surfaces are nearest around it (up to 8 mm), if that is nearer by 0.1 mm: samples lie 8 mm
+    apart, and edges that cross or curved faces meet in between. Bodies that move together keep the same choice; results
+    do not depend on threads.
 
     Args:
         shapes: of the world, or of many worlds together.
