@@ -83,8 +83,10 @@ def test_what_is_pushed_beside_its_middle_turns_and_so_does_its_mirror_image():
     )
     assert float(one.motion[0, 5]) < -0.2
     assert float(one.motion[0, 0]) > 0.01
-    signs = torch.tensor([1.0, -1, 1, -1, 1, -1])
-    torch.testing.assert_close(other.motion, one.motion * signs, atol=1e-3, rtol=0.1)
+    plane, signs = [0, 1, 5], torch.tensor([1.0, -1, -1])
+    torch.testing.assert_close(other.motion[:, plane], one.motion[:, plane] * signs, atol=1e-3, rtol=0.1)
+    # It tilts by a little: samples of the rod are no mirror images.
+    assert max(float(each.motion[0, 2:5].abs().max()) for each in (one, other)) < 3e-3
 
 
 def test_the_rod_drags_along_what_it_rubs_on():
