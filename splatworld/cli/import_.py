@@ -27,8 +27,8 @@ class Options(Common):
 
     file: Annotated[Positional[Path], arg(metavar="FILE")]
     """A .ply in the INRIA layout or a .splat file, which become one static body; a robot as .urdf; a scene in MuJoCo's
-    .xml. With --into: splats or a mesh (.ply, .obj, .stl, .off, .glb, .gltf, .dae), which become one rigid body; or a
-    robot."""
+    .xml. With --into: splats or a mesh (.ply, .obj, .stl, .off, .glb, .gltf, .dae), which become one rigid body; a
+    robot; or a tool that flies by itself: sphere_pusher, cylinder_pusher, box_pusher, parallel_gripper."""
     output: Annotated[Path, arg(aliases=["-o"], metavar="WORLD")]
     """Folder to write the world to."""
     into: Annotated[Path | None, arg(metavar="WORLD_IN")] = None
@@ -85,11 +85,13 @@ def _grown(options: Options, into: Path, given: list[str]) -> tuple[World, tuple
     from splatworld.core.checks import InputError
     from splatworld.robot.load import load_robot
     from splatworld.robot.place import add_robot
+    from splatworld.robot.tools import TOOLS
     from splatworld.store import load_world
 
     world = load_world(into)
     placed = torch.tensor([*options.at, *options.quat], dtype=torch.float64)
-    if options.file.suffix.lower() not in SCENES:
+    tool = None if options.file.exists() else TOOLS.get(str(options.file))
+    if tool is None and options.file.suffix.lower() not in SCENES:
         name = options.file.stem if options.name is None else options.name
         world = import_body(
             world, options.file, name=name, world_from_file=placed, scale=options.scale, close=options.close
@@ -97,7 +99,7 @@ def _grown(options: Options, into: Path, given: list[str]) -> tuple[World, tuple
         return world, ()
     meant = [name for name in given if name not in ("at", "quat")]
     if meant:
-        raise InputError(f"import: --{meant[0]} is for a mesh or splats; a robot's file says it all.")
+        raise InputError(f"import: --{meant[0]} is for a mesh or splats; a robot's file or a tool says it all.")
     check_metric("import", world)
-    model = load_robot(options.file)
+    model = load_robot(options.file) if tool is None else tool()
     return add_robot(world, model, base_pose=unit_pose("import", placed)), model.notes

@@ -12,7 +12,17 @@ from tyro.conf import Positional, UseAppendAction, arg
 from splatworld.cli.terminal import Common, Terminal, table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+
+    from splatworld.core.camera import Camera
     from splatworld.core.state import State
+    from splatworld.core.world import World
+
+FPS = 30
+ACTIONS = 10
+"""A second."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +43,14 @@ class Options(Common):
     """Rollout of this world: render its states, NAME_STEP.png, instead of the world at rest."""
     step: UseAppendAction[tuple[int, ...]] = ()
     """With --rollout: after how many actions; repeat it for more; the last one if left out."""
+    video: bool = False
+    """With --rollout: write NAME.mp4 of all its states instead, in real time; what moves in it leaves no shadow and no
+    hole where it stood."""
     body_ids: bool = False
     """Also write NAME_body.png: 16 bits, body + 1; 0 is none."""
 
 
 def run(options: Options, terminal: Terminal) -> None:
-    from splatworld.core.camera import resize
     from splatworld.core.checks import InputError, check_choice
     from splatworld.files import write_file
     from splatworld.render import pictures
@@ -51,15 +63,13 @@ def run(options: Options, terminal: Terminal) -> None:
     for name in options.camera:
         check_choice("render", "camera", name, tuple(world.cameras))
     names = options.camera or tuple(world.cameras)
+    if options.video:
+        _film(world, names, options, terminal)
+        return
     states = _states(options)
     written = []
     for done, (name, (suffix, state)) in enumerate(product(names, states.items()), 1):
-        camera = world.cameras[name]
-        longest = max(camera.size)
-        if options.max_side is not None and options.max_side < longest:
-            width, height = (max(1, round(side * options.max_side / longest)) for side in camera.size)
-            camera = resize(camera, (width, height))
-        rendering = render(world, state, camera)
+        rendering = render(world, state, _camera(world, name, options))
         found = {"": pictures.to_bytes(rendering.image)}
         if options.depth:
             found["_depth"] = pictures.depth_steps(rendering.depth)
@@ -72,6 +82,51 @@ def run(options: Options, terminal: Terminal) -> None:
         terminal.progress("rendering", done, len(names) * len(states))
     data = {"world": str(options.world), "files": written}
     terminal.result(data, table({"world": options.world, "pictures": len(written), "folder": options.output}))
+
+
+def _camera(world: World, name: str, options: Options) -> Camera:
+    from splatworld.core.camera import resize
+
+    camera = world.cameras[name]
+    longest = max(camera.size)
+    if options.max_side is None or options.max_side >= longest:
+        return camera
+    width, height = (max(1, round(side * options.max_side / longest)) for side in camera.size)
+    return resize(camera, (width, height))
+
+
+def _film(world: World, names: tuple[str, ...], options: Options, terminal: Terminal) -> None:
+    """Write a video a camera."""
+    from splatworld.bodies.remove import uncovered
+    from splatworld.core.checks import InputError
+    from splatworld.files import write_file
+    from splatworld.recordings import load_rollout_of
+    from splatworld.render.film import film, frames_between
+    from splatworld.render.pictures import encode_video
+    from splatworld.store import world_id
+
+    if options.rollout is None or options.step or options.depth or options.body_ids:
+        raise InputError("render: --video goes with --rollout and without --step, --depth, --body-ids.")
+    states = load_rollout_of(world_id(options.world), options.rollout).states
+    moved = (states.world_from_body != states.world_from_body[0]).any(-1).any(0)
+    rigid = [i for i, body in enumerate(world.bodies) if body.kind == "rigid" and bool(moved[i])]
+    world = uncovered(world, rigid) if rigid else world
+    frames = frames_between(states, FPS // ACTIONS)
+    written, total = [], len(names) * len(frames.time)
+
+    def counted(pictures: Iterator[np.ndarray], done: int) -> Iterator[np.ndarray]:
+        for picture in pictures:
+            yield picture
+            done += 1
+            terminal.progress("rendering", done, total)
+
+    for number, name in enumerate(names):
+        shown = counted(film(world, frames, _camera(world, name, options)), number * len(frames.time))
+        file = options.output / f"{name.replace('/', '_')}.mp4"
+        write_file(file, encode_video(shown, fps=FPS))
+        written.append(str(file))
+    data = {"world": str(options.world), "files": written}
+    terminal.result(data, table({"world": options.world, "videos": len(written), "folder": options.output}))
 
 
 def _states(options: Options) -> dict[str, State | None]:

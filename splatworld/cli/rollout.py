@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,6 +37,8 @@ class Options(Common):
     """Begin where this rollout of the same world ended, instead of at rest."""
     at: int | None = None
     """With --after: begin after so many of its actions."""
+    support_only: bool = False
+    """Of the background only the support is in the way: for captures whose background came out rough or hazy."""
     checkpoint: Path | None = None
     """Trained network; the packaged one if left out."""
     overwrite: bool = False
@@ -47,6 +49,7 @@ def run(options: Options, terminal: Terminal) -> int:
     import torch
 
     from splatworld.cli.main import DONE, INTERRUPTED
+    from splatworld.core.body import background
     from splatworld.dynamics.checkpoint import load_model
     from splatworld.dynamics.predict import stream
     from splatworld.recordings import Recorder, check_rollout_target
@@ -57,7 +60,8 @@ def run(options: Options, terminal: Terminal) -> int:
     world, identity = load_world(options.world), world_id(options.world)
     first = _first(world, identity, options)
     actions = _actions(world, first, options)
-    running = stream(world, first, model=load_model(options.checkpoint))
+    acting = replace(world, bodies=(background(), *world.bodies[1:])) if options.support_only else world
+    running = stream(acting, first, model=load_model(options.checkpoint))
     spec = None if world.robot is None else world.robot.action
     recorder = Recorder.begin(options.output, first, world_id=identity, action=spec, overwrite=options.overwrite)
     blocked = done = 0

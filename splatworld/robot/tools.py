@@ -7,6 +7,7 @@ along +z, so that a tool placed at z = 0 touches the table.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 
@@ -73,6 +74,15 @@ def parallel_gripper(opening: float = 0.08) -> RobotModel:
             )
         )
     return RobotModel("parallel_gripper", tuple(links), tuple(joints))
+
+
+TOOLS: dict[str, Callable[[], RobotModel]] = {
+    "sphere_pusher": sphere_pusher,
+    "cylinder_pusher": cylinder_pusher,
+    "box_pusher": box_pusher,
+    "parallel_gripper": parallel_gripper,
+}
+"""Name -> the tool in its usual size."""
 
 
 def _single(name: str, mesh: Mesh) -> RobotModel:

@@ -65,6 +65,17 @@ def test_a_robot_goes_into_a_world(desk, tmp_path, capsys):
     assert cell.bodies[1].rest_pose[:3].tolist() == pytest.approx([0.3, 0, 0])
 
 
+def test_a_tool_goes_into_a_world_by_its_name(desk, tmp_path, capsys):
+    put = ["import", "box_pusher", "-o", str(tmp_path / "cell")]
+    assert main([*put, "--into", str(desk), "--at", "0.3", "0", "0.1", "--quiet"]) == 0
+    cell = store.load_world(tmp_path / "cell")
+    assert cell.robot.name == "box_pusher"
+    assert cell.bodies[1].rest_pose[:3].tolist() == pytest.approx([0.3, 0, 0.13])
+    assert main(["import", "box_pushr", "-o", str(tmp_path / "other"), "--into", str(desk)]) == 2
+    assert not (tmp_path / "other").exists()
+    capsys.readouterr()
+
+
 def test_on_an_error_nothing_on_disk_changes(desk, block, tmp_path, capsys):
     hole = tmp_path / "hole.stl"
     mesh = trimesh.creation.box((0.1, 0.1, 0.1))

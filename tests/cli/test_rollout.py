@@ -1,13 +1,16 @@
 """`splatworld rollout`: predict, record, go on, look at it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
 
 from splatworld.cli.main import main
+from splatworld.core.shape import DistanceGrid
 from splatworld.dynamics.checkpoint import save_model
 from splatworld.evaluate.tabletop import PUSHED, camera, index, tabletop
 from splatworld.recordings import load_rollout
@@ -58,6 +61,45 @@ def test_its_states_are_rendered(folder, capsys):
     assert sorted(p.name for p in (folder / "pictures").iterdir()) == ["above_000000.png", "above_000002.png"]
     assert main([*pictures, "--step", "3"]) == 2
     assert "expected 0 to 2" in capsys.readouterr().err
+
+
+def test_a_video_shows_all_of_it(folder, capsys):
+    rows = np.zeros((18, 6))
+    rows[:10, 2], rows[10:, 0] = -0.0195, 0.02
+    np.save(folder / "shown.npy", rows)
+    assert run(folder, "shown", "--actions", "@shown.npy") == 0
+    film = ["render", str(folder / "world"), "-o", str(folder / "films"), "--video", "--max-side", "64"]
+    assert main([*film, "--rollout", str(folder / "shown")]) == 0
+    with av.open(str(folder / "films" / "above.mp4")) as container:
+        frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
+        assert float(container.streams.video[0].average_rate) == 30
+    assert len(frames) == 18 * 3 + 1
+    assert np.abs(frames[-1] - frames[0]).max() > 40
+    capsys.readouterr()
+    for wrong in (
+        [],
+        ["--rollout", str(folder / "shown"), "--step", "1"],
+        ["--rollout", str(folder / "shown"), "--depth"],
+    ):
+        assert main([*film, *wrong]) == 2
+        assert "--video goes with --rollout" in capsys.readouterr().err
+
+
+def test_a_rough_background_can_be_left_out(folder, capsys):
+    world = load_world(folder / "world")
+    x = torch.linspace(-1, 1, 21)[:, None, None].expand(21, 21, 21).contiguous()
+    wall = DistanceGrid(torch.full((3,), -1.0, dtype=torch.float64), 0.1, x + 0.18)  # 2 cm from the tool
+    rough = replace(world.bodies[0], mesh=None, parts=(), grid=wall)
+    save_world(replace(world, bodies=(rough, *world.bodies[1:])), folder / "rough")
+    np.save(folder / "along.npy", np.tile([-0.01, 0, 0, 0, 0, 0], (6, 1)))
+    command = ["rollout", str(folder / "rough"), "--actions", str(folder / "along.npy"), "--quiet", "--json"]
+    command += ["--checkpoint", str(folder / "model.safetensors")]
+    found = {}
+    for name, options in (("held", []), ("free", ["--support-only"])):
+        assert main([*command, "-o", str(folder / name), *options]) == 0
+        found[name] = json.loads(capsys.readouterr().out)["blocked"]
+    assert found["held"] > 0
+    assert found["free"] == 0
 
 
 def test_named_columns_come_in_any_order(folder, capsys):

@@ -1,0 +1,49 @@
+"""A rollout as the frames of a video."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from splatworld.core import pose
+from splatworld.core.camera import Camera
+from splatworld.core.state import State
+from splatworld.core.world import World
+from splatworld.render.pictures import to_bytes
+from splatworld.render.render import render
+
+AT_ONCE = 10
+"""Frames that are rendered together: what stands still in them is drawn once."""
+
+
+def frames_between(states: State, count: int) -> State:
+    """States [T + 1] with `count` - 1 more between each two: [T * count + 1].
+
+    Poses go straight and turn evenly, near enough for turns in a tenth of a second; all else is as at the state before.
+    """
+    steps = len(states.time)
+    at = torch.arange((steps - 1) * count + 1)
+    before, share = at // count, (at % count)[:, None, None] / count
+    after = (before + 1).clamp(max=steps - 1)
+    values = {f.name: getattr(states, f.name)[before] for f in fields(State)}
+    for name in ("world_from_body", "nodes"):
+        values[name] = _between(values[name], getattr(states, name)[after], share)
+    return State(**values)
+
+
+def film(world: World, states: State, camera: Camera) -> Iterator[np.ndarray]:
+    """Pictures [H, W, 3] uint8 of states [T], one after the other."""
+    for first in range(0, len(states.time), AT_ONCE):
+        yield from to_bytes(render(world, states[first : first + AT_ONCE], camera).image)
+
+
+def _between(one: Tensor, other: Tensor, share: Tensor) -> Tensor:
+    """Poses [..., 7], `share` of the way from one to the other; bit for bit the first where they are equal."""
+    near = torch.where((one[..., 3:] * other[..., 3:]).sum(-1, keepdim=True) < 0, -other[..., 3:], other[..., 3:])
+    mixed = one + share.to(one) * (torch.cat([other[..., :3], near], dim=-1) - one)
+    mixed = torch.cat([mixed[..., :3], pose.normalize_quat(mixed[..., 3:])], dim=-1)
+    return torch.where((one == other).all(-1, keepdim=True) | (share == 0), one, mixed)
