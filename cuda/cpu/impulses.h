@@ -10,6 +10,7 @@ namespace splatworld {
 typedef float Float4 __attribute__((vector_size(16)));
 typedef float Float8 __attribute__((vector_size(32)));
 
+constexpr float PARTING = 0.05f;  // m/s at most
 constexpr float UPWARD = 0.85f;  // of a normal from which what is below holds a body up
 
 // Twists (m/s, rad/s) and wrenches: the linear part, 0, the angular part, 0.
@@ -68,7 +69,8 @@ struct Contact {
 
   // Pushes so that it closes at most, and slides only where friction is used up. Returns the m/s that this changes.
   float settle(Mover* movers, float seconds, float slop, float friction) {
-    const float room = gap > 0 ? gap : std::min(gap + slop, 0.0f);
+    // What overlaps moves apart slowly: what is pinched would be flung away.
+    const float room = gap > 0 ? gap : std::max(std::min(gap + slop, 0.0f), -PARTING * seconds);
     Float4 open = opening(movers);
     const float by = std::max(-impulse[0], -(open[0] + room / seconds) * ease[0]);
     open += by * opens;
