@@ -39,5 +39,7 @@ def test_what_hangs_below_the_support_is_no_foot():
     trailing = enclosing(replace(ball, means=means))
     assert is_closed(trailing)
     assert float(trailing.vertices[:, 2].min()) == pytest.approx(0.0, abs=1e-9)
+    sunk = ball.means - torch.tensor([0.0, 0.0, float(ball.means[:, 2].quantile(0.7))])
+    assert float(enclosing(replace(ball, means=sunk)).vertices[:, 2].min()) == pytest.approx(0.0, abs=1e-9)
     hanging = enclosing(replace(ball, means=ball.means - torch.tensor([0.0, 0.0, 0.5])))
     assert float(hanging.vertices[:, 2].min()) < -0.45
