@@ -16,6 +16,7 @@ class SegmentConfig:
         least_extent, largest_extent: m, a body's longest side.
         reach, around: m, how far above the support and beyond its edge bodies are looked for.
         least_weight: share of a picture that a body covers on average in the views, at least, on a smooth support.
+        enough_weight: the same, but enough however rough the support.
         least_opacity: splats that are fainter build no clusters, though they may belong to one.
         inside: share of a cluster that lies over the support, at least.
         surrounded: share of a body's outline in pictures that is against the support, at least, where heights do not
@@ -31,6 +32,7 @@ class SegmentConfig:
     reach: float = 0.8
     around: float = 0.3
     least_weight: float = 2e-4
+    enough_weight: float = 0.01
     least_opacity: float = 0.2
     inside: float = 0.75
     surrounded: float = 0.3

@@ -197,7 +197,7 @@ class Scene:
     def _heavy(self, own: Tensor) -> bool:
         """Whether enough is seen of splats: the rougher the support, the larger a thing must be in both directions."""
         least = self.config.least_weight * (self.ground.rough / self.config.lowest) ** 2
-        return float(self.weights[own].sum()) > least
+        return float(self.weights[own].sum()) > min(least, self.config.enough_weight)
 
     def _low(self, points: Tensor) -> bool:
         """Whether points [P, 3] reach down to the support, as well as that is known."""

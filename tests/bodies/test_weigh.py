@@ -78,3 +78,11 @@ def test_looks_part_what_touches_where_heights_are_unsure(uneven, bodies):
     it = replace(it, looks=replace(it.looks, groups=it.looks.groups + 2 * rest, surrounded=torch.tensor([0, 0.6, 0.6])))
     labels = it.bodies()
     assert int(labels.max()) == bodies
+
+
+@pytest.mark.parametrize(("share", "bodies"), [(0.02, 1), (0.008, 0)])
+def test_what_covers_a_hundredth_of_the_pictures_is_no_roughness(share, bodies):
+    it = scene(lambda splats: the_box(splats).long(), [1.0], rough=0.09, uneven=0.05)
+    box = the_box(it.splats)
+    weights = torch.where(box, share / int(box.sum()), it.weights)
+    assert int(replace(it, weights=weights).bodies().max()) == bodies
