@@ -71,8 +71,8 @@ def complete(world: World) -> World:
 def enclosing(splats: Splats) -> Mesh | None:
     """A closed mesh around a body's splats, down to the support; None if they enclose nothing.
 
-    Of a body that stands on the support splats may hang below it, which nobody saw: of a flat one on a rough support more
-    than half. A shape that reached down there would be thrown up as soon as it moved.
+    Of a body that stands on the support splats may hang below it, which nobody saw: of a flat one on a rough support
+    more than half. A shape that reached down there would be thrown up as soon as it moved.
     """
     low, high = splats.means[:, 2].quantile(torch.tensor([0.02, 0.9])).tolist() if len(splats) else (0.0, 0.0)
     stands = low < 0.02 and high > 0
