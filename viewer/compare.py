@@ -108,7 +108,8 @@ class HeldOutTab:
                 fly(event.client, view_of(camera, source.world.splats.means, aspect=aspect))
 
         # Not before the page is up: on a large frame it takes a second.
-        threading.Thread(target=self._show_first, daemon=True).start()
+        self._first = threading.Thread(target=self._show_first, daemon=True)
+        self._first.start()
 
     @property
     def frame(self) -> str:
@@ -136,9 +137,13 @@ class HeldOutTab:
             self._status.content = colors.caption(self._remarks(found))
 
     def close(self) -> None:
-        """Show nothing more; waits for what is being shown."""
+        """Show nothing more; waits for what is being shown.
+
+        And for the thread that showed the first: what it leaves behind must not be cleared while the interpreter ends.
+        """
         with self._lock:
             self._closed = True
+        self._first.join()
 
     def _show_first(self) -> None:
         try:
