@@ -74,6 +74,7 @@ class HeldOutTab:
     def __init__(self, server: viser.ViserServer, source: Source) -> None:
         self._source, gui = source, server.gui
         self._lock, self._closed = threading.Lock(), False
+        self._first = threading.Thread(target=self._show_first, daemon=True)
         if not source.held_out:
             gui.add_markdown("This world keeps no held-out frames: nothing was put aside to check it against.")
             return
@@ -108,7 +109,6 @@ class HeldOutTab:
                 fly(event.client, view_of(camera, source.world.splats.means, aspect=aspect))
 
         # Not before the page is up: on a large frame it takes a second.
-        self._first = threading.Thread(target=self._show_first, daemon=True)
         self._first.start()
 
     @property
@@ -143,7 +143,8 @@ class HeldOutTab:
         """
         with self._lock:
             self._closed = True
-        self._first.join()
+        if self._first.is_alive():
+            self._first.join(timeout=5.0)  # s: nobody waits longer for the command to end
 
     def _show_first(self) -> None:
         try:

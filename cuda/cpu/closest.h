@@ -143,6 +143,7 @@ struct Closest {
       normal.x[lane] = n.x, normal.y[lane] = n.y, normal.z[lane] = n.z;
     }
     const IntV wanted = before > broadcast(-0.5f);
+    if (!any(wanted)) return false;
     Distances here = distances(in_a, in_b, a_from_b, at);
     bool found_any = false;
     for (int k = 0; k < STRIDES; ++k) {
