@@ -160,7 +160,7 @@ def load_episodes(path: str | Path, *, most: int | None = None) -> Episodes:
         most: read only so many episodes, in whole shards.
 
     Raises:
-        InputError: there are no episodes.
+        InputError: there are no episodes, or they are of deformable bodies.
         FormatError: a file is missing or damaged, named.
     """
     folder, document = read_document(path)
@@ -169,7 +169,9 @@ def load_episodes(path: str | Path, *, most: int | None = None) -> Episodes:
     for name, entry in sorted(document["shards"].items()):
         if most is not None and found >= most:
             break
-        shards.append(_read_shard(folder / "shards" / name, entry["sha256"]))
+        shards.append(read_shard(folder / "shards" / name, entry["sha256"]))
+        if "counts" not in shards[-1][0]:
+            raise InputError(f"{path}: episodes of deformable bodies, expected rigid ones; use load_node_episodes.")
         found += len(shards[-1][0]["counts"])
     if not found:
         raise InputError(f"{path}: no episode is finished yet; let `splatworld simulate` go on.")
@@ -217,7 +219,12 @@ def load_shape(path: str | Path, name: str, *, kind: str = "shapes") -> Body:
     return Body(name, "robot" if kind == "tools" else "rigid", at, **weight, **solid)
 
 
-def _read_shard(file: Path, expected: str) -> tuple[dict[str, Tensor], list[str], list[str]]:
+def read_shard(file: Path, expected: str) -> tuple[dict[str, Tensor], list[str], list[str]]:
+    """A shard's tensors and the names of its shapes and tools.
+
+    Raises:
+        FormatError: it is missing, or its checksum is not `expected`.
+    """
     if not file.is_file():
         raise FormatError(f"{file}: missing; run the same `splatworld simulate` again, it makes what is not there.")
     content = file.read_bytes()

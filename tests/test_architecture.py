@@ -11,7 +11,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "splatworld"
 LAYERS = (
     ("core",),
-    ("files", "documents", "world_json", "body_tensors", "ply", "store", "episodes", "recordings", "unfinished"),
+    (
+        *("files", "documents", "world_json", "body_tensors", "ply", "store", "episodes", "node_episodes"),
+        *("recordings", "unfinished"),
+    ),
     ("native",),
     ("render",),
     ("geometry",),

@@ -22,6 +22,8 @@ from splatworld import episodes as stored
 from splatworld.core.checks import InputError, check_choice
 from splatworld.core.robot import ACTION_SECONDS
 from splatworld.files import check_writable, lock_folder, write_file
+from splatworld.simulate.episodes.deformable import record as deformable
+from splatworld.simulate.episodes.deformable.families import DeformableConfig
 from splatworld.simulate.episodes.draw import draw_scene
 from splatworld.simulate.episodes.families import SPLITS, FamilyConfig, for_split
 from splatworld.simulate.episodes.physics import build
@@ -29,6 +31,7 @@ from splatworld.simulate.episodes.pusher import Pusher
 from splatworld.simulate.episodes.record import Episode, fault, record
 from splatworld.simulate.episodes.shapes import shape
 from splatworld.simulate.episodes.shards import as_body, pack, stored_name
+from splatworld.simulate.episodes.solids import Solid
 from splatworld.simulate.episodes.tools import tool
 
 ATTEMPTS = 20
@@ -42,7 +45,7 @@ class Job:
     """One shard: where it goes and which episodes are in it."""
 
     path: Path
-    config: FamilyConfig
+    config: FamilyConfig | DeformableConfig
     split: str
     seed: int
     first: int
@@ -80,7 +83,7 @@ def episode(config: FamilyConfig, split: str, seed: int, number: int) -> tuple[E
 
 
 def generate(
-    config: FamilyConfig,
+    config: FamilyConfig | DeformableConfig,
     out: str | Path,
     *,
     split: str = "train",
@@ -176,21 +179,52 @@ DEPTHS = np.concatenate([np.linspace(0, 0.001, 101), np.linspace(0.0011, 0.012, 
 def _simulate(job: Job) -> tuple[str, dict[str, Any], dict[tuple[str, str], bytes]]:
     """Make and write one shard; returns its name, its entry in the document, and the files of its shapes and tools."""
     torch.set_num_threads(1)
+    if isinstance(job.config, DeformableConfig):
+        return _simulate_deformable(job, job.config)
     made, dropped = [], Counter[str]()
     for number in range(job.first, job.last):
         found, lost = episode(job.config, job.split, job.seed, number)
         made.append(found)
         dropped.update(lost)
-    tensors, shapes, tools = pack(made, range(job.first, job.last))
-    solids = {stored_name(name): shape(name) for e in made for name in e.scene.shapes}
-    stored.save_shard(job.path, tensors, shapes, tools)
+    shapes = {stored_name(name): shape(name) for e in made for name in e.scene.shapes}
+    moved = sum((e.moved() > MOVED).any() for e in made)
+    bodies = sum(len(e.scene) for e in made)
     depth = np.concatenate([e.penetration for e in made])
+    return _written(job, pack(made, range(job.first, job.last)), shapes, dropped, int(moved), bodies, depth)
+
+
+def _simulate_deformable(
+    job: Job, config: DeformableConfig
+) -> tuple[str, dict[str, Any], dict[tuple[str, str], bytes]]:
+    made, dropped = [], Counter[str]()
+    for number in range(job.first, job.last):
+        found, lost = deformable.episode(config, job.split, job.seed, number)
+        made.append(found)
+        dropped.update(lost)
+    shapes = {name: shape(name) for e in made for name in e.scene.obstacles}
+    moved = sum(e.moved() > MOVED for e in made)
+    depth = np.concatenate([e.penetration for e in made])
+    packed = deformable.pack(made, range(job.first, job.last))
+    return _written(job, packed, shapes, dropped, moved, len(made), depth)
+
+
+def _written(
+    job: Job,
+    packed: tuple[dict[str, torch.Tensor], list[str], list[str]],
+    solids: dict[str, Solid],
+    dropped: Counter[str],
+    moved: int,
+    bodies: int,
+    depth: np.ndarray,
+) -> tuple[str, dict[str, Any], dict[tuple[str, str], bytes]]:
+    tensors, shapes, tools = packed
+    stored.save_shard(job.path, tensors, shapes, tools)
     entry = {
         "sha256": stored.file_hash(job.path),
-        "episodes": len(made),
-        "bodies": sum(len(e.scene) for e in made),
+        "episodes": job.last - job.first,
+        "bodies": bodies,
         "dropped": dict(dropped),
-        "moved": int(sum((e.moved() > MOVED).any() for e in made)),
+        "moved": moved,
         "sunk": np.bincount(np.searchsorted(DEPTHS, depth).clip(max=len(DEPTHS) - 1), minlength=len(DEPTHS)).tolist(),
     }
     files = {("shapes", name): stored.encode_shape(as_body(name, solids[name])) for name in shapes}

@@ -13,7 +13,7 @@ import mujoco
 import numpy as np
 
 from splatworld.core.robot import ACTION_SECONDS
-from splatworld.simulate.episodes.scene import Scene
+from splatworld.simulate.episodes.scene import Scene, Tool
 from splatworld.simulate.episodes.shapes import rotation, shape
 from splatworld.simulate.episodes.solids import Part, Solid
 from splatworld.simulate.episodes.tools import AXES, DAMPING, MASS, STIFFNESS, TURNING, tool
@@ -151,9 +151,9 @@ def build(scene: Scene) -> Physics:
         if not scene.fixed[number]:
             body.add_freejoint(name=f"body{number}")
         _weigh(body, scene, number)
-        owners |= dict.fromkeys(_add_parts(spec, body, f"body{number}", shape(name).parts), number)
+        owners |= dict.fromkeys(add_parts(spec, body, f"body{number}", shape(name).parts), number)
     if scene.tool:
-        owners |= dict.fromkeys(_add_tool(spec, scene), TOOL)
+        owners |= dict.fromkeys(add_tool(spec, scene.tool), TOOL)
     _add_pairs(spec, scene, owners)
     model = spec.compile()
     owner = np.array([owners[model.geom(g).name] for g in range(model.ngeom)])
@@ -185,7 +185,7 @@ def _weigh(body: mujoco.MjsBody, scene: Scene, number: int) -> None:
     body.fullinertia = (i[0, 0], i[1, 1], i[2, 2], i[0, 1], i[0, 2], i[1, 2])
 
 
-def _add_parts(spec: mujoco.MjSpec, body: mujoco.MjsBody, name: str, parts: Sequence[Part]) -> list[str]:
+def add_parts(spec: mujoco.MjSpec, body: mujoco.MjsBody, name: str, parts: Sequence[Part]) -> list[str]:
     """Geoms of a solid's parts; returns their names. They touch nothing but what is paired with them."""
     kinds = {
         "box": mujoco.mjtGeom.mjGEOM_BOX,
@@ -205,8 +205,8 @@ def _add_parts(spec: mujoco.MjSpec, body: mujoco.MjsBody, name: str, parts: Sequ
     return names
 
 
-def _add_tool(spec: mujoco.MjSpec, scene: Scene) -> list[str]:
-    assert scene.tool is not None
+def add_tool(spec: mujoco.MjSpec, held: Tool) -> list[str]:
+    """A tool on its servos; returns the names of its geoms, which touch nothing but what is paired with them."""
     body = spec.worldbody.add_body(name="tool")
     body.gravcomp = 1
     body.explicitinertial = True
@@ -214,13 +214,13 @@ def _add_tool(spec: mujoco.MjSpec, scene: Scene) -> list[str]:
     for name, axis in zip(AXES, (*np.eye(3), np.array([0, 0, 1.0])), strict=True):
         kind = mujoco.mjtJoint.mjJNT_HINGE if name == "yaw" else mujoco.mjtJoint.mjJNT_SLIDE
         body.add_joint(name=name, type=kind, axis=axis)
-    for name, stiff, damp, limit in zip(AXES, STIFFNESS, DAMPING, scene.tool.servo.force, strict=True):
+    for name, stiff, damp, limit in zip(AXES, STIFFNESS, DAMPING, held.servo.force, strict=True):
         motor = spec.add_actuator(name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
         motor.gaintype, motor.biastype = mujoco.mjtGain.mjGAIN_FIXED, mujoco.mjtBias.mjBIAS_AFFINE
         motor.gainprm[0] = stiff
         motor.biasprm[:3] = (0, -stiff, -damp)
         motor.forcelimited, motor.forcerange = True, (-limit, limit)
-    return _add_parts(spec, body, "tool", tool(scene.tool.name).parts)
+    return add_parts(spec, body, "tool", tool(held.name).parts)
 
 
 def _add_pairs(spec: mujoco.MjSpec, scene: Scene, owners: dict[str, int]) -> None:

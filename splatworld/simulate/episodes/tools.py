@@ -90,6 +90,12 @@ def _wedge(rng: np.random.Generator) -> list[Part]:
     return [solids.prism(np.array([(length, 0.0), (0.0, half), (0.0, -half)]), height)]
 
 
+def _pinch(rng: np.random.Generator) -> list[Part]:
+    """Two fingers closed on each other: what is inside is held."""
+    thick, wide, deep = rng.uniform((0.005, 0.006, 0.03), (0.008, 0.012, 0.06))
+    return [solids.box((-thick, -wide, -GRIP), (thick, wide, deep))]
+
+
 KNOWN: dict[str, Callable[[np.random.Generator], list[Part]]] = {
     "sphere": _sphere,
     "cylinder": _cylinder,
@@ -99,6 +105,10 @@ KNOWN: dict[str, Callable[[np.random.Generator], list[Part]]] = {
 """Families that training may use."""
 HELD_OUT: dict[str, Callable[[np.random.Generator], list[Part]]] = {"bent": _bent, "wedge": _wedge}
 """Families kept back for testing."""
+HOLDING: dict[str, Callable[[np.random.Generator], list[Part]]] = {"pinch": _pinch}
+"""Families that hold what lies `GRIP` above their lowest point."""
+GRIP = 0.002
+"""m above its lowest point at which a holding tool grips, in its middle."""
 
 
 @lru_cache(maxsize=1024)
@@ -109,7 +119,7 @@ def tool(name: str) -> Solid:
         InputError: there is no such family or number.
     """
     family, _, digits = name.rpartition("-")
-    makers = {**KNOWN, **HELD_OUT}
+    makers = {**KNOWN, **HELD_OUT, **HOLDING}
     if family not in makers or not digits.isdigit() or int(digits) >= PER_FAMILY:
         raise InputError(f"{name!r}: no such tool, expected FAMILY-NUMBER below {PER_FAMILY} of {', '.join(makers)}.")
     rng = np.random.default_rng([zlib.crc32(b"tool"), zlib.crc32(family.encode()), int(digits)])
