@@ -46,7 +46,7 @@ def run(*, quick: bool = False, long: bool = False, progress: Progress | None = 
         return Report("bodies", measure_parts("bodies", quick_parts(say), say, folder=None))
     data = Path(os.environ.get(DATA_VARIABLE, CHECKOUT.parent / "shared" / "data"))
     desk = data / "desk_phone" / "video.mp4"
-    parts = sample_parts(_Once(lambda: _sample(say, CaptureConfig(), FitConfig())), say)
+    parts = sample_parts(_Once(lambda: sample_world(say)), say)
     parts |= {
         "desk_phone": lambda: _desk(say, desk),
         "shelf_rgbd": lambda: bodies_scale.lines(data, progress=progress),
@@ -59,7 +59,7 @@ def run(*, quick: bool = False, long: bool = False, progress: Progress | None = 
 def quick_parts(say: Progress) -> Parts:
     """The minute-long form."""
     capture = CaptureConfig(max_side=480, sfm_max_side=800, max_features=2048)
-    made = _Once(lambda: _sample(say, capture, FitConfig(iterations=300, splats=20_000)))
+    made = _Once(lambda: sample_world(say, capture, FitConfig(iterations=300, splats=20_000)))
     parts = sample_parts(made, say)
     for name in ("sample: bodies", "sample: removal", "sample: surfaces", "sample: metres"):
         parts[name] = partial(_unjudged, parts[name])
@@ -109,11 +109,12 @@ class _Once(Generic[T]):
         return self._made[0]
 
 
-def _sample(say: Progress, capture: CaptureConfig, config: FitConfig) -> World:
+def sample_world(say: Progress, capture: CaptureConfig | None = None, config: FitConfig | None = None) -> World:
+    """The sample's world with bodies, made from its video; the fit of an unchanged commit is kept in `out/eval`."""
     truth = read_truth(SAMPLE)
     known = MetricConfig(truth["marker"]["side_m"], truth["marker"]["id"])
     say("sample: from pixels to bodies")
-    return _made("sample", SAMPLE / "video.mp4", capture, config, known, say)
+    return _made("sample", SAMPLE / "video.mp4", capture or CaptureConfig(), config or FitConfig(), known, say)
 
 
 def _desk(say: Progress, video: Path) -> list[Line]:

@@ -9,15 +9,19 @@ from typing import Any
 
 from splatworld.dynamics.checkpoint import load_model
 from splatworld.dynamics.model import DynamicsModel
-from splatworld.evaluate import dynamics_growth, dynamics_physics
+from splatworld.evaluate import dynamics_growth, dynamics_physics, dynamics_rendered
+from splatworld.evaluate.bodies import sample_world
+from splatworld.evaluate.bodies_sample import match
 from splatworld.evaluate.dynamics_gnn import library_nodes, roll_graph, train_graph
 from splatworld.evaluate.dynamics_metrics import Errors, errors, joined, movers, spreads
 from splatworld.evaluate.dynamics_pictures import save_worst
 from splatworld.evaluate.dynamics_rollouts import RULES, Rollouts, mujoco, network, true
 from splatworld.evaluate.dynamics_sets import TestSet, load_set, training_set
 from splatworld.evaluate.dynamics_speed import speed_lines
+from splatworld.evaluate.reconstruction import SAMPLE
 from splatworld.evaluate.report import Line, Report, line
 from splatworld.evaluate.resume import FOLDER, measure_parts
+from splatworld.evaluate.sample_truth import read_truth
 
 Progress = Callable[..., Any]
 
@@ -26,6 +30,7 @@ SECOND = 10
 COUNT, QUICK_COUNT = 60, 6
 """Episodes a set."""
 WORST = FOLDER / "dynamics-worst.png"
+RENDERED = FOLDER / "dynamics-rendered.png"
 GRAPH = FOLDER / "dynamics-gnn.safetensors"
 GRAPH_MINUTES = 20.0
 """That the graph network is trained: on one core about as long as single steps of ours."""
@@ -57,6 +62,8 @@ def run(*, quick: bool = False, long: bool = False, progress: Progress | None = 
         "speed": lambda: speed_lines(model, count, say, runs=3 if quick else 9),
         "minute": lambda: dynamics_physics.minute_lines(model, 1 if quick else 4, 6.0 if quick else 60.0, say),
     }
+    if not quick:
+        parts["rendered"] = lambda: _rendered_part(model, say)
     if long:
         parts["growth"] = lambda: dynamics_growth.lines(say)
     if quick:
@@ -91,6 +98,12 @@ def push_lines(model: DynamicsModel, test_set: TestSet, say: Progress, *, graph:
 
 def _push_part(model: DynamicsModel, name: str, count: int, say: Progress, *, graph: bool) -> list[Line]:
     return push_lines(model, load_set(name, count, say), say, graph=graph)
+
+
+def _rendered_part(model: DynamicsModel, say: Progress) -> list[Line]:
+    world, truth = sample_world(say), read_truth(SAMPLE)
+    found = match(world, SAMPLE, truth)
+    return dynamics_rendered.rendered_lines(model, world, found, SAMPLE, truth, RENDERED, say)
 
 
 def _methods(

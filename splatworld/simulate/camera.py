@@ -33,11 +33,15 @@ class Camera:
 
     def show(self, without: str | None = None) -> None:
         """Put every body at rest; `without` names one to leave out."""
+        self.show_state(self.scene.at_rest(without))
+
+    def show_state(self, data: mujoco.MjData) -> None:
+        """Show the scene as it is in `data`."""
         model, renderer = self.scene.model, self._renderer
         options = mujoco.MjvOption()
         options.geomgroup[:] = 0
         options.geomgroup[2] = 1
-        renderer.update_scene(self.scene.at_rest(without), scene_option=options)
+        renderer.update_scene(data, scene_option=options)
         for geom in renderer.scene.geoms[: renderer.scene.ngeom]:
             fixed = model.geom_bodyid[geom.objid] == 0
             geom.castshadow = not fixed or model.geom(geom.objid).name.removeprefix("see ") in CASTERS

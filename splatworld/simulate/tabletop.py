@@ -7,6 +7,7 @@ of mass.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import mujoco
 import numpy as np
@@ -19,6 +20,11 @@ MARKER_SIDE = 0.08
 MARKER_POSE = (0.40, -0.03, 0.0004, float(np.cos(0.15)), 0.0, 0.0, float(np.sin(0.15)))
 GRAVITY = (0.0, 0.0, -9.81)
 VISUAL_GROUP, CONTACT_GROUP = 2, 3
+ROD_RADIUS, ROD_LENGTH = 0.01, 0.12
+"""m, of the rod that pushes, as `robot.tools.cylinder_pusher`."""
+ROD_MASS, ROD_STIFFNESS, ROD_FORCE = 0.5, 5000.0, 30.0
+"""kg, N/m and N of its servos."""
+ROD_AXES = ("rod x", "rod y", "rod z")
 
 # name: x m, y m, yaw rad
 LAYOUT: dict[str, tuple[float, float, float]] = {
@@ -70,6 +76,25 @@ class Tabletop:
     placed: tuple[Placed, ...]
     seed: int
 
+    def pushed(self, path: np.ndarray, seconds: float) -> mujoco.MjData:
+        """What the bodies do while a rod goes a way; the scene was built with `rod`.
+
+        Args:
+            path: [T + 1, 3] m, where the rod's foot is sent, evenly in time, from its first place.
+            seconds: from one place to the next.
+        """
+        model, data = self.model, self.at_rest()
+        for name, value in zip(ROD_AXES, path[0], strict=True):
+            data.joint(name).qpos[:] = value
+        motors = [model.actuator(name).id for name in ROD_AXES]
+        steps = round(seconds / model.opt.timestep)
+        lead = 2 * np.sqrt(ROD_MASS / ROD_STIFFNESS) / seconds  # what damping costs at that speed
+        for here, there in pairwise(path):
+            for step in range(1, steps + 1):
+                data.ctrl[motors] = here + (there - here) * (step / steps + lead)
+                mujoco.mj_step(model, data)
+        return data
+
     def at_rest(self, without: str | None = None) -> mujoco.MjData:
         """State with every body where it was placed; `without` names one that is put far out of sight.
 
@@ -89,7 +114,13 @@ class Tabletop:
 
 
 def build(
-    seed: int = 0, *, furnished: bool = True, samples: int = 0, shadow: int = 4096, size: tuple[int, int] = (1280, 720)
+    seed: int = 0,
+    *,
+    furnished: bool = True,
+    samples: int = 0,
+    shadow: int = 4096,
+    size: tuple[int, int] = (1280, 720),
+    rod: bool = False,
 ) -> Tabletop:
     """Make the scene; the same seed gives the same model.
 
@@ -99,6 +130,7 @@ def build(
         samples: multisampling of the renderer; ids and depth need 0.
         shadow: edge of the shadow maps, px.
         size: (width, height) px of the largest picture to render.
+        rod: with an upright rod on force-limited servos, which no camera sees; only for `pushed`.
     """
     placed = []
     for number, (name, (x, y, yaw)) in enumerate(LAYOUT.items(), 1):
@@ -129,6 +161,8 @@ def build(
         geom.group = CONTACT_GROUP
     for p in placed:
         _free_body(spec, p)
+    if rod:
+        _rod(spec)
     return Tabletop(spec.compile(), tuple(placed), seed)
 
 
@@ -200,6 +234,21 @@ def _free_body(spec: mujoco.MjSpec, placed: Placed) -> None:
     _parts(spec, body, thing, placed.centre)
     _material(spec, thing.name, thing.image, thing.shine, 0.0)
     _visual(spec, body, thing.name, placed.mesh)
+
+
+def _rod(spec: mujoco.MjSpec) -> None:
+    body = spec.worldbody.add_body(name="rod")
+    body.gravcomp = 1
+    for name, axis in zip(ROD_AXES, np.eye(3), strict=True):
+        body.add_joint(name=name, type=mujoco.mjtJoint.mjJNT_SLIDE, axis=axis)
+        motor = spec.add_actuator(name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
+        motor.gaintype, motor.biastype = mujoco.mjtGain.mjGAIN_FIXED, mujoco.mjtBias.mjBIAS_AFFINE
+        motor.gainprm[0] = ROD_STIFFNESS
+        motor.biasprm[:3] = (0, -ROD_STIFFNESS, -2 * np.sqrt(ROD_STIFFNESS * ROD_MASS))
+        motor.forcelimited, motor.forcerange = True, (-ROD_FORCE, ROD_FORCE)
+    half = ROD_LENGTH / 2
+    geom = body.add_geom(type=mujoco.mjtGeom.mjGEOM_CYLINDER, size=(ROD_RADIUS, half, 0), pos=(0, 0, half), name="rod")
+    geom.mass, geom.group, geom.friction = ROD_MASS, CONTACT_GROUP, (0.3, 0.005, 0.002)
 
 
 def _parts(spec: mujoco.MjSpec, body: mujoco.MjsBody, thing: Everyday, centre: np.ndarray) -> None:

@@ -55,7 +55,7 @@ def test_a_sample_that_fails_leaves_the_other_rows(monkeypatch):
         tried.append(1)
         raise InputError("the video is damaged.")
 
-    monkeypatch.setattr(bodies, "_sample", fails)
+    monkeypatch.setattr(bodies, "sample_world", fails)
     monkeypatch.setattr(bodies_geometry, "lines", lambda *_, **__: [line("distance", 1.0, "mm", "<= 2")])
     rows = bodies.run(quick=True).lines
     assert [row.name for row in rows if row.value is None] == [
