@@ -5,6 +5,7 @@
 
 void bind_geometry(nb::module_& m);
 void bind_dynamics(nb::module_& m);
+void bind_queries(nb::module_& m);
 
 namespace {
 
@@ -199,4 +200,5 @@ NB_MODULE(SPLATWORLD_MODULE(SPLATWORLD_LEVEL), m) {
 
   bind_geometry(m);
   bind_dynamics(m);
+  bind_queries(m);
 }

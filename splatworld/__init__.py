@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from splatworld.core.splats import Splats
     from splatworld.core.state import State
     from splatworld.core.world import World, rest_state
+    from splatworld.plan.prediction import Prediction
     from splatworld.ply import read_splats, write_splats
     from splatworld.reconstruct.fit import fit
     from splatworld.render.render import render
@@ -34,6 +35,7 @@ _HOMES = {
     "Camera": "core.camera",
     "FormatError": "core.checks",
     "InputError": "core.checks",
+    "Prediction": "plan.prediction",
     "Splats": "core.splats",
     "SplatworldError": "core.checks",
     "State": "core.state",
@@ -55,6 +57,7 @@ __all__ = [
     "Camera",
     "FormatError",
     "InputError",
+    "Prediction",
     "Splats",
     "SplatworldError",
     "State",

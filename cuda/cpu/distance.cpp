@@ -192,7 +192,8 @@ void sample_distances(const Grid& grid, int64_t count, const float* points, floa
   constexpr int64_t chunk = 4096;
   parallel_for((count + chunk - 1) / chunk, [&](long part) {
     for (int64_t i = part * chunk; i < std::min(count, (part + 1) * chunk); ++i) {
-      Sampled<float> found = sample_grid(grid, {points[3 * i], points[3 * i + 1], points[3 * i + 2]});
+      const Vec3<float> at{points[3 * i], points[3 * i + 1], points[3 * i + 2]};
+      const Sampled<float> found = sample_grid(grid, at);
       distance[i] = found.distance;
       gradient[3 * i] = found.gradient.x;
       gradient[3 * i + 1] = found.gradient.y;

@@ -129,20 +129,29 @@ SW_HD Sampled<F> interpolate(const Grid& grid, const Vec3<F>& p, Vec3<F>& beyond
 
 // Beyond the grid the distance goes on from the nearest point q of its border: to the surface point nearest to q, as the
 // border's value v and gradient tell it. It is never less than sqrt(|p - q|^2 + v^2), the least that is possible, and
-// exact where that surface point stays the nearest. From a border inside the solid (v < 0) it rises by |p - q|.
-SW_HD Sampled<float> sample_grid(const Grid& grid, const Vec3<float>& p) {
-  Vec3<float> beyond;
-  const Sampled<float> border = interpolate(grid, p, beyond);
-  const float beyond2 = dot(beyond, beyond), v = border.distance, slope2 = dot(border.gradient, border.gradient);
-  if (beyond2 == 0) return border;  // a NaN goes on and stays one
-  auto towards = [](float length, Vec3<float> d, float d2) {
-    return Sampled<float>{length, (1.0f / vsqrt(d2)) * d};
-  };
-  if (v <= 0 || !(slope2 > 0)) return towards(v + vsqrt(beyond2), beyond, beyond2);
-  const Vec3<float> reach = beyond + (v / vsqrt(slope2)) * border.gradient;
-  const float least2 = beyond2 + v * v, reach2 = dot(reach, reach);
-  if (reach2 < least2) return towards(vsqrt(least2), beyond, beyond2);
-  return towards(vsqrt(reach2), reach, reach2);
+// exact where that surface point stays the nearest. From a border inside the solid (v < 0) it rises by |p - q|. Where
+// `sure`, it is that least value all along.
+template <class F>
+SW_HD Sampled<F> sample_grid(const Grid& grid, const Vec3<F>& p, bool sure = false) {
+  const F zero = F{}, one = zero + 1.0f;
+  Vec3<F> beyond;
+  const Sampled<F> border = interpolate(grid, p, beyond);
+  const F beyond2 = dot(beyond, beyond), v = border.distance, slope2 = dot(border.gradient, border.gradient);
+  const auto apart = mask_not(beyond2 == zero);  // a NaN goes on and stays one
+  if (!any(apart)) return border;
+  const auto straight = (v <= zero) | mask_not(slope2 > zero);
+  const Vec3<F> reach = beyond + (v / vsqrt(select(straight, one, slope2))) * border.gradient;
+  const F least2 = beyond2 + v * v, reach2 = dot(reach, reach);
+  auto least = reach2 < least2;
+  if (sure) least = least | (reach2 >= least2);
+  const auto outward = straight | least;
+  const Vec3<F> towards{select(outward, beyond.x, reach.x), select(outward, beyond.y, reach.y),
+                        select(outward, beyond.z, reach.z)};
+  const F length = select(straight, v + vsqrt(beyond2), vsqrt(select(least, least2, reach2)));
+  const F inverse = one / vsqrt(select(apart, dot(towards, towards), one));
+  return {select(apart, length, v),
+          {select(apart, inverse * towards.x, border.gradient.x), select(apart, inverse * towards.y, border.gradient.y),
+           select(apart, inverse * towards.z, border.gradient.z)}};
 }
 
 }  // namespace splatworld
