@@ -189,7 +189,7 @@ def train_graph(
     library: Library, folders: list[Path], file: Path, *, minutes: float, batch: int = 12, seed: int = 0,
     say: Callable[..., object],
 ) -> GraphNetwork:  # fmt: skip
-    """Train for some minutes of this machine, single steps with the noise of our own; kept in `file`."""
+    """Train for some minutes of one core, single steps with the noise of our own; kept in `file`."""
     torch.manual_seed(seed)
     model = GraphNetwork()
     kept = read_tensors(file, f"gnn {minutes} {seed}")
@@ -198,8 +198,8 @@ def train_graph(
         return model.eval()
     nodes = library_nodes(library, folders)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    begin, step = time.monotonic(), 0
-    while (done := (time.monotonic() - begin) / (60 * minutes)) < 1:
+    begin, step = time.process_time(), 0
+    while (done := (time.process_time() - begin) / (60 * minutes)) < 1:
         optimizer.param_groups[0]["lr"] = 1e-5 + 1e-3 * 0.5 * (1 + math.cos(math.pi * done))
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
         drawn = draw(library, batch, 1, generator)
