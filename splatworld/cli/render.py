@@ -44,8 +44,8 @@ class Options(Common):
     step: UseAppendAction[tuple[int, ...]] = ()
     """With --rollout: after how many actions; repeat it for more; the last one if left out."""
     video: bool = False
-    """With --rollout: write NAME.mp4 of all its states instead, in real time; what moves in it leaves no shadow and no
-    hole where it stood."""
+    """With --rollout: write NAME.mp4 of all its states instead, in real time; what moves in it leaves no hole where it
+    stood, and its shadow goes along."""
     body_ids: bool = False
     """Also write NAME_body.png: 16 bits, body + 1; 0 is none."""
 
@@ -97,7 +97,7 @@ def _camera(world: World, name: str, options: Options) -> Camera:
 
 def _film(world: World, names: tuple[str, ...], options: Options, terminal: Terminal) -> None:
     """Write a video a camera."""
-    from splatworld.bodies.remove import uncovered
+    from splatworld.bodies.shadows import moving_shadows
     from splatworld.core.checks import InputError
     from splatworld.files import write_file
     from splatworld.recordings import load_rollout_of
@@ -110,8 +110,8 @@ def _film(world: World, names: tuple[str, ...], options: Options, terminal: Term
     states = load_rollout_of(world_id(options.world), options.rollout).states
     moved = (states.world_from_body != states.world_from_body[0]).any(-1).any(0)
     rigid = [i for i, body in enumerate(world.bodies) if body.kind == "rigid" and bool(moved[i])]
-    world = uncovered(world, rigid) if rigid else world
-    frames = frames_between(states, FPS // ACTIONS)
+    moving = moving_shadows(world, rigid)
+    world, frames = moving.world, moving.state(frames_between(states, FPS // ACTIONS))
     written, total = [], len(names) * len(frames.time)
 
     def counted(pictures: Iterator[np.ndarray], done: int) -> Iterator[np.ndarray]:

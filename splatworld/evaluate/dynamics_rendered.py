@@ -18,7 +18,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from splatworld.bodies.place import place
-from splatworld.bodies.remove import uncovered
+from splatworld.bodies.shadows import moving_shadows
 from splatworld.core import pose
 from splatworld.core.robot import ACTION_SECONDS
 from splatworld.core.state import State
@@ -147,11 +147,14 @@ def rendered_lines(
             data, index = scene.pushed(push.path, ACTION_SECONDS), found.bodies[push.label]
             said, went = _predicted(model, world, push.path), _told(push, data, truth, world, index)
             rows.append(_place_row(push, said, went, world, index))
-            bare = uncovered(world, [index])  # as `splatworld render --rollout` does with what moves
+            moving = moving_shadows(world, [index])  # as `splatworld render --rollout` does with what moves
             eye.show_state(data)
             for name, camera in cameras.items():
                 then = eye.clean(poses[name]) / 255.0
-                shown = [first[name], *(render(bare, state, camera).image.numpy() for state in (said, went))]
+                shown = [
+                    first[name],
+                    *(render(moving.world, moving.state(state), camera).image.numpy() for state in (said, went)),
+                ]
                 squares = [((np.clip(each * gains[name], 0, 1) - then) ** 2).mean(-1) for each in shown[1:]]
                 squares.insert(0, ((np.clip(shown[0] * gains[name], 0, 1) - true[name]) ** 2).mean(-1))
                 changed = np.any(np.abs(then - true[name]) > CHANGED, axis=-1)
