@@ -31,6 +31,7 @@ VERBS = {
     "simulate": ("simulate", "a family of scenes -> episodes with exact truth"),
     "train-dynamics": ("train_dynamics", "episodes -> the network that moves bodies"),
     "rollout": ("rollout", "a world and actions -> what is predicted to happen"),
+    "plan": ("plan", "a world and a goal -> actions of its robot"),
     "eval": ("eval", "measure what the project claims"),
     "demo": ("demo", "the whole line on the sample video"),
 }

@@ -111,26 +111,41 @@ def _expanded(state: State, batch: torch.Size) -> State:
     )
 
 
+def place_tool(world: World, state: State, target: Tensor) -> State:
+    """The state with the robot's tool at a pose, or as near to it as the joints of the arm that carries it allow.
+
+    Args:
+        world: with a robot.
+        state: any batch; velocities stay.
+        target: [..., 7] of the batch of the state, world frame.
+
+    Raises:
+        InputError: no robot.
+    """
+    robot = _robot(world)
+    chain = ancestors(world, robot.tool)
+    arm = tuple(index for index in driven_joints(world) if _carries(world, index, chain))
+    if arm:
+        return inverse_kinematics(world, state, robot.tool, target, arm)
+    base, now = chain[-1], state.world_from_body[..., robot.tool, :]  # the base flies
+    poses = state.world_from_body.clone()
+    if base == robot.tool:
+        poses[..., base, :] = target
+    else:
+        rest = pose.compose(pose.inverse(now), state.world_from_body[..., base, :])
+        poses[..., base, :] = pose.compose(target, rest)
+    return forward_kinematics(world, replace(state, world_from_body=poses))
+
+
 def _move_tool(world: World, robot: Robot, state: State, values: Tensor) -> State:
     now = state.world_from_body[..., robot.tool, :]
     turned = pose.multiply_quats(pose.exp(values[..., :6])[..., 3:], now[..., 3:])
     target = torch.cat([now[..., :3] + values[..., :3], pose.normalize_quat(turned)], dim=-1)
-    chain = ancestors(world, robot.tool)
-    arm = tuple(index for index in driven_joints(world) if _carries(world, index, chain))
-    if arm:
-        moved = inverse_kinematics(world, state, robot.tool, target, arm)
-    else:  # the base flies
-        base = chain[-1]
-        poses = state.world_from_body.clone()
-        if base == robot.tool:
-            poses[..., base, :] = target
-        else:
-            rest = pose.compose(pose.inverse(now), state.world_from_body[..., base, :])
-            poses[..., base, :] = pose.compose(target, rest)
-        moved = replace(state, world_from_body=poses)
-    if robot.fingers:
-        fingers = tuple(index for index in robot.fingers if index in driven_joints(world))
-        moved = _set_joints(world, moved, fingers, (values[..., 6:7] / 2).expand(*values.shape[:-1], len(fingers)))
+    moved = place_tool(world, state, target)
+    if not robot.fingers:
+        return moved
+    fingers = tuple(index for index in robot.fingers if index in driven_joints(world))
+    moved = _set_joints(world, moved, fingers, (values[..., 6:7] / 2).expand(*values.shape[:-1], len(fingers)))
     return forward_kinematics(world, moved)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,11 @@ from splatworld.robot import primitives
 from splatworld.robot.model import Link, RobotModel
 from splatworld.robot.place import add_links, add_robot, metric_world
 from splatworld.simulate.episodes.colors import TABLE_COLOR, TOOL_COLOR, body_color
+from splatworld.simulate.episodes.scene import Scene
+from splatworld.simulate.episodes.shapes import shape
+from splatworld.simulate.episodes.shards import as_body
 from splatworld.simulate.episodes.tools import MAX_SPEED
+from splatworld.simulate.episodes.tools import tool as tool_shape
 from splatworld.store import world_id
 
 TABLE_SIZE = (1.0, 1.0, 0.02)
@@ -52,29 +57,24 @@ def to_world(path: str | Path, episodes: Episodes, number: int, *, splats: int =
     count = int(episodes.mask[number].sum())
     poses = episodes.poses[number, ::SUBSTATES, :count].double()
     still = pose.identity(dtype=torch.float64)
-    table = primitives.painted(primitives.box(TABLE_SIZE), TABLE_COLOR)
-    below = torch.cat([torch.tensor([0.0, 0.0, -TABLE_SIZE[2] / 2]).double(), still[3:]])
-    world = _with_solid(metric_world(), "table", table, (table,), below, "static", TABLE_SPLATS * splats)
-    for index in range(count):
-        shape = load_shape(path, episodes.shapes[int(episodes.shape_ids[number, index])])
-        fixed = bool(episodes.fixed[number, index])
-        color = body_color(index, fixed)
-        kind = "static" if fixed else "rigid"
-        name = f"{index} {shape.name}"
-        world = _with_solid(world, name, _painted(shape, color), _parts(shape), poses[0, index], kind, splats)
+    shapes = [load_shape(path, episodes.shapes[int(k)]) for k in episodes.shape_ids[number, :count]]
+    tool = None
+    if episodes.tool_ids[number] >= 0:
+        tool = load_shape(path, episodes.tools[int(episodes.tool_ids[number])], kind="tools")
+        joints = episodes.joints[number, ::SUBSTATES].double()
+    world = _standing(
+        shapes, episodes.fixed[number].tolist(), poses[0], tool, None if tool is None else tool_poses(joints[0]), splats
+    )
+    below = world.bodies[1].rest_pose
     steps = len(poses)
     frames = [torch.cat([still, below]).reshape(2, 7).expand(steps, 2, 7), poses]
     twists = [torch.zeros(steps, 2, 6).double(), episodes.twists[number, ::SUBSTATES, :count].double()]
     awake = [torch.zeros(steps, 2, dtype=torch.bool), ~episodes.asleep[number, ::SUBSTATES, :count]]
-    if episodes.tool_ids[number] >= 0:
-        tool = load_shape(path, episodes.tools[int(episodes.tool_ids[number])], kind="tools")
-        joints = episodes.joints[number, ::SUBSTATES].double()
-        frames.append(_tool_poses(joints)[:, None])
+    if tool is not None:
+        frames.append(tool_poses(joints)[:, None])
         velocities = episodes.joint_velocities[number, ::SUBSTATES].double()
         twists.append(torch.cat([velocities[:, :3], torch.zeros(steps, 2), velocities[:, 3:]], dim=-1)[:, None])
         awake.append(torch.ones(steps, 1, dtype=torch.bool))
-        model = RobotModel(tool.name, (_link("tool", _painted(tool, TOOL_COLOR), _parts(tool)),), ())
-        world = _with_limits(add_robot(world, model, base_pose=frames[-1][0, 0], splats=splats))
     bodies = len(world.bodies)
     states = State(
         world_from_body=torch.cat(frames, dim=1),
@@ -91,6 +91,41 @@ def to_world(path: str | Path, episodes: Episodes, number: int, *, splats: int =
     given = targets[1:] - torch.cat([episodes.joints[number, :1].double(), targets[1:-1]])
     actions = torch.cat([given[:, :3], torch.zeros(steps - 1, 2).double(), given[:, 3:]], dim=-1)
     return world, Rollout(actions=actions, states=states, world_id=world_id(world))
+
+
+def scene_world(scene: Scene, *, splats: int = 200) -> World:
+    """A scene of the oracle as a world at rest: background, table, its bodies without their parameters, its tool.
+
+    Args:
+        scene: at its first instant.
+        splats: how many a body gets, about.
+    """
+    shapes = [as_body(name, shape(name)) for name in scene.shapes]
+    armed = None if scene.tool is None else as_body(scene.tool.name, tool_shape(scene.tool.name), "robot")
+    at = None if scene.tool is None else tool_poses(torch.from_numpy(scene.tool.joints))
+    return _standing(shapes, scene.fixed.tolist(), torch.from_numpy(scene.poses), armed, at, splats)
+
+
+def _standing(
+    shapes: Sequence[Body],
+    fixed: Sequence[bool],
+    poses: torch.Tensor,
+    tool: Body | None,
+    tool_pose: torch.Tensor | None,
+    splats: int,
+) -> World:
+    """Background, table, bodies of these shapes at poses [B, 7], then the tool."""
+    table = primitives.painted(primitives.box(TABLE_SIZE), TABLE_COLOR)
+    below = torch.cat([torch.tensor([0.0, 0.0, -TABLE_SIZE[2] / 2]).double(), pose.identity(dtype=torch.float64)[3:]])
+    world = _with_solid(metric_world(), "table", table, (table,), below, "static", TABLE_SPLATS * splats)
+    for index, (body, held) in enumerate(zip(shapes, fixed, strict=False)):
+        kind = "static" if held else "rigid"
+        mesh = _painted(body, body_color(index, held))
+        world = _with_solid(world, f"{index} {body.name}", mesh, _parts(body), poses[index], kind, splats)
+    if tool is None:
+        return world
+    model = RobotModel(tool.name, (_link("tool", _painted(tool, TOOL_COLOR), _parts(tool)),), ())
+    return _with_limits(add_robot(world, model, base_pose=tool_pose, splats=splats))
 
 
 def _with_solid(
@@ -122,7 +157,7 @@ def _parts(shape: Body) -> tuple[Mesh, ...]:
     return shape.parts or (shape.mesh,)
 
 
-def _tool_poses(joints: torch.Tensor) -> torch.Tensor:
+def tool_poses(joints: torch.Tensor) -> torch.Tensor:
     """Poses [..., 7] of tools at joints [..., 4] x, y, z, yaw."""
     half = joints[..., 3:] / 2
     return torch.cat([joints[..., :3], half.cos(), torch.zeros_like(half), torch.zeros_like(half), half.sin()], dim=-1)

@@ -1,0 +1,117 @@
+"""What a planner knows of one moment: obstacles, ways, and how the tool gets to where a push begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from splatworld.core.state import State
+from splatworld.core.world import World
+from splatworld.geometry.shapes import Shapes
+from splatworld.plan.commands import longest_step, robot_of, tool_pose
+from splatworld.plan.config import PlanConfig
+from splatworld.plan.cost import Reach
+from splatworld.plan.goals import Goal
+from splatworld.plan.proposals import Ground
+from splatworld.plan.roads import find_roads
+from splatworld.plan.shadows import body_corners, find_obstacles, hull
+
+MARGIN = 0.25
+"""m around bodies and aims where the tool may go, if nobody says."""
+OVER = 0.01
+"""m that a tool keeps above bodies which it crosses."""
+
+LOW = 0.3
+"""Of a flat body's height, at which the tool pushes it at most."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A moment.
+
+    Attributes:
+        ground: for pushes.
+        height: m, z of the tool's frame while it pushes.
+        over: m, z of the tool's frame above all bodies; infinite where it must stay down.
+        start: [3] m where the tool is.
+        step: m that it goes in an action on its way.
+    """
+
+    ground: Ground
+    height: float
+    over: float
+    start: np.ndarray
+    step: float
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the tool is at the height of pushes."""
+        return abs(self.start[2] - self.height) < 0.003
+
+    def lengths(self, starts: np.ndarray, travel: np.ndarray) -> np.ndarray:
+        """[N] m of the tool's way to the starts [N, 2] of pushes, of which those along the ground are `travel` [N]."""
+        aside = np.linalg.norm(starts - self.start[:2], axis=1)
+        over = max(self.over, self.start[2]) + np.zeros(len(starts))
+        above = aside + (over - self.start[2]) + (over - self.height)
+        above = np.where(self.ground.obstacles.gap(starts) > 0, above, np.inf)
+        return np.minimum(travel if self.is_down else np.full_like(travel, np.inf), above)
+
+    def way(self, start: np.ndarray, travel: float) -> np.ndarray:
+        """[K, 3] m of the tool's frame after each action on its way to where a push begins [2]."""
+        above = float(self.lengths(start[None], np.full(1, np.inf))[0])
+        if self.is_down and travel <= above:
+            corners = self.ground.roads.way(start) if travel > 0 else np.zeros((0, 2))
+            corners = np.column_stack([corners, np.full(len(corners), self.height)])
+        else:
+            over = max(self.over, self.start[2])
+            corners = np.array([[*self.start[:2], over], [*start, over], [*start, self.height]])
+        places, here = [], self.start
+        for corner in corners:
+            count = int(np.ceil(np.linalg.norm(corner - here) / self.step - 1e-6))
+            places += [here + (corner - here) * (k + 1) / count for k in range(count)]
+            here = corner
+        return np.array(places).reshape(-1, 3)
+
+
+def look(world: World, shapes: Shapes, state: State, goal: Goal, config: PlanConfig) -> Site:
+    """The site of a single state."""
+    robot = robot_of(world)
+    place = tool_pose(world, state).double().numpy()[:3]
+    tool = body_corners(shapes, state, [robot.tool, *robot.fingers]) - place
+    bodies = sorted(set(goal.bodies))
+    corners = {body: body_corners(shapes, state, [body]) for body in bodies}
+    flattest = min((float(each[:, 2].max()) for each in corners.values() if len(each)), default=np.inf)
+    height = min(config.height, LOW * max(flattest, 0.0)) - float(tool[:, 2].min())
+    obstacles = find_obstacles(world, shapes, state, tool, height)
+    tops = [body_corners(shapes, state, [int(body)])[:, 2].max() for body in np.unique(obstacles.owners)]
+    over = max(tops, default=0.0) + OVER - float(tool[:, 2].min()) if config.lift else np.inf
+    low, high = bounds(state, goal, config, place, corners)
+    at = state.world_from_body.double().numpy()
+    targets = {body: at[body, :2] for body in bodies}
+    for aim in goal.aims:
+        if not isinstance(aim, Reach):
+            targets[aim.body] = aim.target(state).numpy()[:2]
+    ground = Ground(
+        obstacles=obstacles,
+        roads=find_roads(obstacles, place[:2], low, high),
+        shadows={body: hull(each[:, :2]) for body, each in corners.items()},
+        targets=targets,
+        origins={body: at[body, :2] for body in bodies},
+        low=low,
+        high=high,
+    )
+    step = min(longest_step(world), 0.1 * config.travel_speed)
+    return Site(ground, height, over, place, step)
+
+
+def bounds(
+    state: State, goal: Goal, config: PlanConfig, place: np.ndarray, corners: dict[int, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """[2] and [2] m, corners of where the tool may go."""
+    if config.workspace is not None:
+        return np.array(config.workspace[0][:2]), np.array(config.workspace[1][:2])
+    spots = [place[None, :2], *(each[:, :2] for each in corners.values())]
+    spots += [aim.target(state).numpy()[None, :2] for aim in goal.aims]
+    spanned = np.concatenate(spots)
+    return spanned.min(axis=0) - MARGIN, spanned.max(axis=0) + MARGIN
