@@ -35,7 +35,7 @@ class SegmentConfig:
     enough_weight: float = 0.01
     least_opacity: float = 0.2
     inside: float = 0.75
-    surrounded: float = 0.3
+    surrounded: float = 0.15
     views: int = 24
     max_side: int = 480
 

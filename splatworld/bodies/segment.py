@@ -98,7 +98,7 @@ def observe(splats: Splats, cameras: list[Camera], config: SegmentConfig, *, pro
     pictures = parted(splats, cameras, rough=ground.rough, thin=config.least_extent, near=near)
     least = config.least_weight * pixels
     looks = consensus(splats, pictures, least=least, reach=AROUND * config.cell, progress=progress)
-    return Scene(splats, weights, solid, ground, looks, config)
+    return Scene(splats, weights, solid, ground, looks, config, cameras)
 
 
 def forgotten(world: World) -> World:

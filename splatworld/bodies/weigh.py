@@ -16,10 +16,12 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from splatworld.bodies.config import SegmentConfig
-from splatworld.bodies.consensus import AGREED, NEIGHBOURS, Looks
+from splatworld.bodies.consensus import AGREED, Looks
 from splatworld.bodies.feet import with_feet
 from splatworld.bodies.heights import Ground, clusters, owned
 from splatworld.bodies.surface import sample
+from splatworld.bodies.touch import touching
+from splatworld.core.camera import Camera
 from splatworld.core.splats import Splats
 
 ENOUGH = 2.0
@@ -27,6 +29,12 @@ ENOUGH = 2.0
 one time."""
 AROUND = 10
 """Cells around a thing within which the support tells its height, and splats are its neighbours."""
+UNDECIDED = -1
+"""In place of the body's number, of what is too small or too little seen to be one of its own."""
+SURELY = 2.0
+"""How many times as much of a group's outline is against the support as for a body, for it to be one for sure."""
+TOUCH = 2
+"""Cells within which things that pictures show side by side touch."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,7 @@ class Scene:
         ground: the support.
         looks: what pictures say.
         config: lengths in the world's units.
+        cameras: of the pictures.
     """
 
     splats: Splats
@@ -48,6 +57,7 @@ class Scene:
     ground: Ground
     looks: Looks
     config: SegmentConfig
+    cameras: list[Camera]
 
     def bodies(self) -> Tensor:
         """Labels [N] of the bodies, largest first from 1; 0 for the rest.
@@ -59,13 +69,14 @@ class Scene:
            group shows beyond is shadow. A cluster that lies mostly in a group takes all of it.
         4. What heights tell nothing of is a body if the support surrounds it and does not show it to be flat: as high
            as the support around it, up to the lowest height of a body.
-        5. What lies mostly against one body is part of it, as the screen of a laptop; clusters stay apart.
+        5. What touches mostly one body is part of it, as the screen of a laptop; what is surely a body stays apart.
         6. What is too low to tell but lies below a body's outline and looks unlike the support belongs to it.
         """
         parts = self._clusters()
         parts = torch.where(torch.isin(parts, torch.tensor(self._parted(parts))), 0, parts)
         count = int(parts.max()) + 1
         names = list(range(count))  # of each part the body it belongs to, 0 for none
+        sure = list(range(1, count))  # bodies that stay apart
         height = self.splats.means[:, 2]
         for group in self._by_size(self.looks.groups):
             whole = self.looks.groups == group
@@ -76,7 +87,12 @@ class Scene:
             if float(told[most]) > AGREED * float(self.weights[whole].sum()):
                 parts[rest & (height > self.ground.rough / 2) & (height < self.ground.rough)] = most
                 continue
-            if not self._heavy(rest) or not self._sized(rest) or self._flat(rest):
+            if self._flat(rest):
+                continue
+            if not self._heavy(rest) or not self._sized(rest):
+                if float(self.looks.surrounded[group]) <= self.config.surrounded:
+                    names.append(UNDECIDED)
+                    parts[rest] = len(names) - 1
                 continue
             if most and float(told[most]) > AGREED * float(self.weights[parts == most].sum()):
                 names.append(names[most])
@@ -84,10 +100,12 @@ class Scene:
                 raised = rest & (height > self.ground.rough)
                 floats = float(self.weights[raised].sum()) > AGREED * float(self.weights[rest].sum())
                 floats = floats and not self._low(sample(self.splats, raised).points)
-                body = not floats and float(self.looks.surrounded[group]) > self.config.surrounded
-                names.append(len(names) if body else 0)
+                around = float(self.looks.surrounded[group])
+                names.append(len(names) if not floats and around > self.config.surrounded else 0)
+                if names[-1] and around > SURELY * self.config.surrounded:
+                    sure.append(names[-1])
             parts[rest] = len(names) - 1
-        labels = torch.tensor(self._joined(parts, names, count))[parts]
+        labels = torch.tensor(self._joined(parts, names, sure))[parts]
         labels = with_feet(
             self.splats,
             labels,
@@ -140,7 +158,7 @@ class Scene:
 
     def _parted(self, parts: Tensor) -> list[int]:
         """The clusters that looks part: most of a group that the support surrounds lies in one, with others."""
-        certain = min(1.0, self.config.lowest / max(self.ground.uneven, 1e-12))
+        certain = min(1.0, (self.config.lowest / max(self.ground.uneven, 1e-12)) ** 2)
         found = []
         for group in self._by_size(self.looks.groups):
             own = self.looks.groups == group
@@ -154,40 +172,39 @@ class Scene:
                 found.append(most)
         return found
 
-    def _joined(self, parts: Tensor, names: list[int], clusters: int) -> list[int]:
-        """The body of each part, after parts most of whose neighbours are of one other body have joined it.
+    def _joined(self, parts: Tensor, names: list[int], sure: list[int]) -> list[int]:
+        """The body of each part, after parts most of whose contacts are with one other body have joined it.
 
-        What heights tell apart, the bodies below `clusters`, stays apart.
+        What heights or much support around tell to be bodies, the `sure` ones, stay apart. Contacts with what is
+        undecided, or belongs to a group but no part, tell a part of a body's size nothing, as long as they are fewer
+        than half. For undecided ones they count: chains of small pieces join nothing.
         """
         if len(names) == 1:
             return names
-        place = torch.nonzero(self.solid).squeeze(1)
-        means = self.splats.means[place].numpy()
-        near_by = min(NEIGHBOURS, len(place) - 1)
-        away, index = cKDTree(means).query(means, k=range(1, near_by + 2))
-        first, other = place.repeat_interleave(near_by), place[torch.from_numpy(index[:, 1:].ravel())]
-        near = torch.from_numpy(away[:, 1:].ravel()) < AROUND * self.config.cell
-        outer = near & (parts[first] != parts[other])
-        pairs = torch.stack([parts[first[outer]], other[outer]]).unique(dim=1)
-        touching = torch.zeros(len(names), len(names))
-        touching.index_put_((pairs[0], parts[pairs[1]]), self.weights[pairs[1]], accumulate=True)
-        body_of = torch.tensor(names)
+        last = len(names)
+        drawn = torch.where((parts == 0) & (self.looks.groups > 0), last, parts)
+        touched = touching(self.splats, drawn, last + 1, self.cameras, reach=TOUCH * self.config.cell)
+        body_of = torch.tensor([*names, UNDECIDED])
         while True:
             joins = None
-            for part in range(1, len(names)):
+            for part in range(1, last):
                 own = int(body_of[part])
-                along = touching[body_of == own].sum(dim=0) if own else touching[part]
-                against = torch.zeros(len(names)).index_add_(0, body_of, along)
-                if own:
+                members = body_of == own if own > 0 else torch.arange(last + 1) == part
+                along = touched[members].sum(dim=0)
+                decided = body_of != UNDECIDED
+                against = torch.zeros(last).index_add_(0, body_of[decided], along[decided])
+                if own > 0:
                     against[own] = 0
-                if 0 < own < clusters:
-                    against[1:clusters] = 0
-                best = int(against.argmax())
-                if best and float(against[best]) > AGREED * float(against.sum()):
-                    joins = (body_of == own) if own else torch.arange(len(names)) == part
+                if own in sure:
+                    against[sure] = 0
+                best, told = int(against.argmax()), float(against.sum())
+                unsure = float(along[~decided & ~members].sum())
+                asked = told + unsure if own == UNDECIDED else told
+                if best and float(against[best]) > AGREED * asked and told > unsure:
+                    joins = members
                     body_of = torch.where(joins, best, body_of)
             if joins is None:
-                return body_of.tolist()
+                return body_of[:-1].clamp(min=0).tolist()
 
     def _by_size(self, labels: Tensor) -> list[int]:
         """The labels above 0 that any splat has, by the weight of those, largest first."""

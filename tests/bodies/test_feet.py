@@ -39,3 +39,20 @@ def test_the_shade_below_a_ball_stays_the_supports():
     rim = (true == 0) & (points[:, :2].norm(dim=1) > 0.026)  # the ball's outline above is as wide as 0.03
     assert (after[rim] == 0).all()
     assert (after[(true == 1) & (points[:, 2] > ROUGH)] == 1).all()
+
+
+def test_shade_has_the_hue_of_the_support():
+    """Wood below a red plate on a stem stays wood, the stem's foot is the plate's."""
+    parts = [square(0.3, (0, 0, 0)), box(0.06, (0, 0, 0.03))]
+    points = torch.cat(parts)
+    red = torch.arange(len(points)) >= len(parts[0])
+    colors = torch.where(red[:, None], torch.tensor([200, 40, 40]), torch.tensor([180, 140, 90])).byte()
+    splats = from_points(points, colors, scale=torch.full((len(points),), SPACING / 2), opacity=0.9)
+    below = ~red & (points[:, :2].abs().amax(dim=1) < 0.025)
+    labels = (red & (points[:, 2] > ROUGH)).long()
+    raised = (red | below).float()
+    solid = torch.ones(len(points), dtype=torch.bool)
+    after = with_feet(splats, labels, solid=solid, raised=raised, rough=ROUGH, cell=CELL)
+    assert bool(below.any())
+    assert (after[below] == 0).all()
+    assert (after[red] == 1).all()
