@@ -51,6 +51,25 @@ struct Touches {
   }
 };
 
+// The order in which splatworld/dynamics/nets.py passes them.
+struct PackedNet {
+  Array<int64_t> node_start, edge_start, bend_start;
+  Array<int32_t> edges;
+  Array<float> length, softness;
+  Array<uint8_t> touches;
+  Array<int32_t> bends;
+  Array<float> share, flexibility, radius;
+  Array<int64_t> neighbour_start;
+  Array<int32_t> neighbours;
+
+  int64_t states() const { return static_cast<int64_t>(node_start.shape(0)) - 1; }
+  NetArrays view() const {
+    return {node_start.data(), edge_start.data(), bend_start.data(),  edges.data(),  length.data(),
+            softness.data(),   touches.data(),    bends.data(),       share.data(),  flexibility.data(),
+            radius.data(),     neighbour_start.data(), neighbours.data()};
+  }
+};
+
 Rooms rooms_of(const Array<uint8_t>& room) {
   return {reinterpret_cast<char*>(room.data()), static_cast<int64_t>(room.shape(1)), static_cast<int>(room.shape(0))};
 }
@@ -107,6 +126,20 @@ void bind_dynamics(nb::module_& m) {
         new (self) FeatureScales{distance, arm, shift, turn, speed, spin};
       });
 
+  nb::class_<PackedNet>(m, "PackedNet")
+      .def("__init__", [](PackedNet* self, Array<int64_t> node_start, Array<int64_t> edge_start, Array<int64_t> bend_start,
+                          Array<int32_t> edges, Array<float> length, Array<float> softness, Array<uint8_t> touches,
+                          Array<int32_t> bends, Array<float> share, Array<float> flexibility, Array<float> radius,
+                          Array<int64_t> neighbour_start, Array<int32_t> neighbours) {
+        new (self) PackedNet{node_start, edge_start, bend_start, edges,  length,          softness,  touches,
+                             bends,      share,      flexibility, radius, neighbour_start, neighbours};
+      });
+  nb::class_<NodeRules>(m, "NodeRules")
+      .def("__init__", [](NodeRules* self, int steps, int iterations, float friction, float grip, float memory,
+                          float slack) {
+        new (self) NodeRules{steps, iterations, friction, grip, memory, slack};
+      });
+
   m.def("separation_room", [](const PackedScene& scene, int looks) {
     return separation_room(scene.view().bodies, scene.view().pairs, looks);
   });
@@ -116,6 +149,22 @@ void bind_dynamics(nb::module_& m) {
   m.def("coasting_room", [](const PackedScene& scene) { return coasting_room(scene.view()); });
   m.def("network_room", [](const PackedNetwork& network) { return network_room(network.view()); });
 
+  m.def("nodes_room", [](const PackedScene& scene, const PackedNet& net) {
+    return nodes_room(net.view(), net.states(), scene.view().bodies);
+  });
+  m.def("swing_nodes", [](const PackedScene& scene, const PackedNet& net, const NodeRules& rules, Array<double> points,
+                          Array<double> velocities, Array<double> starts, Array<double> ends, Array<uint8_t> wanted,
+                          Array<float> gravity, double seconds, Array<uint8_t> room, Array<double> points_after,
+                          Array<double> velocities_after, Array<int32_t> holder, Array<float> push, Array<float> rub,
+                          Array<float> carried, Array<float> gap) {
+    if (net.states() != scene.view().states) throw nb::value_error("net and scene have different numbers of states");
+    nb::gil_scoped_release release;
+    swing_nodes(scene.view(), net.view(), rules,
+                {points.data(), velocities.data(), starts.data(), ends.data(), wanted.data(), gravity.data(), seconds},
+                rooms_of(room),
+                {points_after.data(), velocities_after.data(), holder.data(), push.data(), rub.data(), carried.data(),
+                 gap.data()});
+  });
   m.def("separate", [](const PackedScene& scene, const Separation& how, Array<double> poses, Array<double> motion,
                        Array<uint8_t> looked_at, Array<double> way, Array<uint8_t> room, Array<double> after,
                        Array<float> squeezed) {

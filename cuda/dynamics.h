@@ -154,4 +154,44 @@ void read_motion(const SceneArrays& scene, const FeatureScales& scales, const Ne
                  const MotionInputs& in, const Rooms& rooms, float* motion, float* meant, int64_t* again,
                  const MotionOutputs& out);
 
+// nodes.cpp
+// Deformable bodies of S states, nodes of all of them one after the other, and what joins them.
+struct NetArrays {
+  const int64_t *node_start, *edge_start, *bend_start;  // [S + 1]
+  const int32_t* edges;            // [E, 2] nodes
+  const float *length, *softness;  // [E] m at rest; mass over stiffness, s^2, 0 of what keeps its length
+  const uint8_t* touches;          // [E] whether it touches other edges
+  const int32_t* bends;            // [T, 3] nodes of which the second lies between the others when nothing bends them
+  const float *share, *flexibility;  // [T] of the way from the first to the third; mass over stiffness, s^2
+  const float* radius;             // [N]
+  const int64_t* neighbour_start;  // [N + 1]
+  const int32_t* neighbours;       // nodes that share an edge, and the node itself
+};
+struct NodeRules {
+  int steps, iterations;
+  float friction;
+  float grip;  // m inside a tool from which on a node is held
+  float memory; // share of how far a bend is off at first that nothing straightens: friction held it, or it is made so
+  float slack; // share of its length by which an edge may be off; 0 where edges pull as they are made
+};
+struct NodeInputs {
+  const double *points, *velocities;  // [N, 3]
+  const double *starts, *ends;        // [S, B, 7] of bodies that stand in the way
+  const uint8_t* wanted;              // [S]
+  const float* gravity;               // [3]
+  double seconds;
+};
+struct NodeOutputs {
+  double *points, *velocities;  // [N, 3]
+  int32_t* holder;              // [N] body that holds the node, -1 where none does
+  float *push, *rub, *carried;  // [N, 3] m in all: how far bodies that move pushed it, how far friction and how far
+                                // what stands still moved it
+  float* gap;                   // [N] m to the nearest body that moves, at the end
+};
+int64_t nodes_room(const NetArrays& net, int64_t states, int64_t bodies);
+// Nodes coast: they fall, keep together, and are pushed by bodies and each other; of states that are not wanted they
+// stay. See splatworld/dynamics/swing.py.
+void swing_nodes(const SceneArrays& scene, const NetArrays& net, const NodeRules& rules, const NodeInputs& in,
+                 const Rooms& rooms, const NodeOutputs& out);
+
 }  // namespace splatworld

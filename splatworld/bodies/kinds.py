@@ -14,7 +14,7 @@ from splatworld.bodies.numbering import skin_of
 from splatworld.core import pose
 from splatworld.core.checks import InputError
 from splatworld.core.shape import Capsules
-from splatworld.core.world import MAX_WEIGHTS, World
+from splatworld.core.world import MAX_WEIGHTS, Skin, World
 
 SPACING = 0.03
 """m between nodes."""
@@ -65,18 +65,7 @@ def make_deformable(world: World, name: str, *, spacing: float = SPACING, radius
     first, count = len(world.rest_nodes), len(places)
     nodes = pose.identity(count, dtype=torch.float64)
     nodes[:, :3] = places.double()
-    reach = 2 * spacing
-    width = min(MAX_WEIGHTS, count)
-    away, near = (np.reshape(a, (len(own), width)) for a in cKDTree(places.numpy()).query(own_means.numpy(), k=width))
-    share = np.clip(1 - away / np.maximum(reach, 1.01 * away[:, :1]), 0, 1)
-    weights = torch.from_numpy(share**4 * (4 * (1 - share) + 1)).float()
-    weights /= weights.sum(dim=1, keepdim=True)
-    skin = skin_of(world, width)
-    frame = len(world.bodies) + first
-    skin.indices[own] = 0
-    skin.weights[own] = 0
-    skin.indices[own, :width] = torch.from_numpy(near).int() + frame
-    skin.weights[own, :width] = weights
+    skin = hung_on_nodes(world, own, places, len(world.bodies) + first, reach=2 * spacing)
     ends = _neighbours(places, spacing)
     thick = radius if radius is not None else _thickness(own_means, places, spacing)
     capsules = Capsules(ends + first, torch.full((len(ends),), thick, dtype=torch.float64))
@@ -85,6 +74,32 @@ def make_deformable(world: World, name: str, *, spacing: float = SPACING, radius
     )
     bodies = (*world.bodies[:index], changed, *world.bodies[index + 1 :])
     return replace(world, bodies=bodies, rest_nodes=torch.cat([world.rest_nodes.double(), nodes]), skin=skin)
+
+
+def hung_on_nodes(world: World, own: Tensor, places: Tensor, frame: int, *, reach: float) -> Skin:
+    """The world's skin with the splats `own` [K] hung on nodes at `places` [M, 3].
+
+    Each follows up to 8; weights fall smoothly to zero at `reach` m (Wendland, 1995).
+
+    Args:
+        world: with the splats.
+        own: [K] int64 which.
+        places: [M, 3] m, where the nodes are at rest.
+        frame: the first node's place in the table of frames, which may be larger than the world's yet.
+        reach: m.
+    """
+    width = min(MAX_WEIGHTS, len(places))
+    means = world.splats.means[own]
+    away, near = (np.reshape(a, (len(own), width)) for a in cKDTree(places.numpy()).query(means.numpy(), k=width))
+    share = np.clip(1 - away / np.maximum(reach, 1.01 * away[:, :1]), 0, 1)
+    weights = torch.from_numpy(share**4 * (4 * (1 - share) + 1)).float()
+    weights /= weights.sum(dim=1, keepdim=True)
+    skin = skin_of(world, width)
+    skin.indices[own] = 0
+    skin.weights[own] = 0
+    skin.indices[own, :width] = torch.from_numpy(near).int() + frame
+    skin.weights[own, :width] = weights
+    return skin
 
 
 def _neighbours(places: Tensor, spacing: float) -> Tensor:

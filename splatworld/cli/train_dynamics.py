@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
@@ -26,18 +26,24 @@ class Options(Common):
 
 
 def run(options: Options, terminal: Terminal) -> None:
-    from splatworld.dynamics.config import training_config
+    from splatworld.dynamics.config import TrainingConfig, training_config
     from splatworld.dynamics.curves import save_curves
-    from splatworld.dynamics.training import summary, train
+    from splatworld.dynamics.node_training import NodeTraining, train_nodes
+    from splatworld.dynamics.training import Training, summary, train
     from splatworld.evaluate.report import commit_hash
     from splatworld.files import check_writable
 
     config = training_config(options.config)
     check_writable(options.output.resolve())
     begin = time.monotonic()
-    training = train(config, options.output, commit=commit_hash(), progress=terminal.progress, say=terminal.say)
+    notes: dict[str, Any] = {"commit": commit_hash(), "progress": terminal.progress, "say": terminal.say}
+    training: Training | NodeTraining
+    if isinstance(config, TrainingConfig):
+        training = train(config, options.output, **notes)
+    else:
+        training = train_nodes(config, options.output, **notes)
     picture = save_curves(training.losses, options.output)
-    found = summary(training)
+    found = summary(training.losses)
     data = {"checkpoint": str(options.output), "steps": training.step, "metrics": found}
     data |= {"seconds": round(time.monotonic() - begin, 2), "curves": str(picture)}
     shown = {"checkpoint": options.output, "steps": training.step, "curves": picture}

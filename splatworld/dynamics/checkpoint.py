@@ -15,6 +15,7 @@ from safetensors.torch import save as encode_tensors
 
 from splatworld.core.checks import FormatError, InputError
 from splatworld.core.robot import ACTION_SECONDS
+from splatworld.dynamics.edges import EDGE_SCALARS, NODE_SCALARS, NodeModel, NodeModelConfig
 from splatworld.dynamics.features import BODY_FEATURES, CONTACT_FEATURES
 from splatworld.dynamics.model import DynamicsModel, ModelConfig
 from splatworld.files import write_file
@@ -49,6 +50,8 @@ def save_model(model: DynamicsModel, path: str | Path, *, notes: dict[str, Any] 
         "reads": json.dumps(_reads()),
         "notes": json.dumps(notes or {}, sort_keys=True),
     }
+    if model.nodes is not None:
+        header |= {"nodes": json.dumps(asdict(model.nodes.config)), "node_reads": json.dumps(_node_reads())}
     content = encode_tensors(weights, metadata=header)
     if len(content) > MOST_BYTES:
         raise InputError(f"{path}: {len(content)} bytes, expected at most {MOST_BYTES}; make the network smaller.")
@@ -73,11 +76,21 @@ def load_model(path: str | Path | None = None) -> DynamicsModel:
         given: dict[str, Any] = json.loads(header["config"])
         sizes: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
         config = ModelConfig(**sizes)
-        model = DynamicsModel(config)
+        model = DynamicsModel(config, _nodes(path, header))
         model.load_state_dict(decode_tensors(content))
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise FormatError(f"{path}: damaged ({' '.join(str(error).split())}); train or fetch it again.") from error
     return model.eval().requires_grad_(False)
+
+
+def _nodes(path: str | Path, header: dict[str, str]) -> NodeModel | None:
+    """The network of deformable bodies of a checkpoint's header, untrained; None of one that has none."""
+    if "nodes" not in header:
+        return None
+    if json.loads(header["node_reads"]) != _node_reads():
+        given = json.loads(header["node_reads"])
+        raise FormatError(f"{path}: trained for {given}, expected {_node_reads()}; train its nodes anew.")
+    return NodeModel(NodeModelConfig(**json.loads(header["nodes"])))
 
 
 def read_notes(path: str | Path) -> dict[str, Any]:
@@ -120,3 +133,7 @@ def _read(path: Path) -> tuple[bytes, dict[str, str]]:
 
 def _reads() -> dict[str, float]:
     return {"action_seconds": ACTION_SECONDS, "contact_features": CONTACT_FEATURES, "body_features": BODY_FEATURES}
+
+
+def _node_reads() -> dict[str, int]:
+    return {"node_scalars": NODE_SCALARS, "edge_scalars": EDGE_SCALARS}

@@ -9,9 +9,11 @@ import yaml
 
 from splatworld.core.checks import FormatError, InputError
 from splatworld.core.options import changed
+from splatworld.dynamics.edges import NodeModelConfig
 from splatworld.dynamics.losses import Noise
 from splatworld.dynamics.model import ModelConfig
 
+DEFORMABLE = "deformable"
 STAGES = ("single", "rollout", "spread")
 
 
@@ -84,8 +86,62 @@ class TrainingConfig:
         return 2 + (self.horizon - 1) * (step - self.single) // self.rollout
 
 
-def training_config(path: str | Path) -> TrainingConfig:
-    """Options from a YAML file that holds what differs from the defaults.
+@dataclass(frozen=True)
+class NodeTrainingConfig:
+    """How to train the network of deformable bodies.
+
+    Attributes:
+        network: "deformable".
+        adds_to: the checkpoint that it is added to; empty: the one that comes with the package.
+        episodes: folders of episodes of deformable bodies.
+        validation: folders on which the loss is measured; empty: none.
+        most: episodes read of each folder, about.
+        steps: of means.
+        spread: further steps, of log-variances.
+        batch: states a step.
+        pool, reuse: batches that are kept, and how often each is used.
+        ahead: actions that the network itself predicts, at most, before the one that is learned from.
+        rate, last_rate: learning rate at first and at the end, falling as a cosine.
+        clip: largest norm of a gradient.
+        average: share of the averaged weights kept at a step.
+        noise: m of nodes and, ten times that, m/s; smooth over the body.
+        check_every: steps between measurements on `validation`.
+        seed: of weights and batches.
+        threads: of everything; results are repeatable with 1.
+        model: the network's size.
+    """
+
+    network: str = DEFORMABLE
+    adds_to: str = ""
+    episodes: tuple[str, ...] = ("episodes/rope",)
+    validation: tuple[str, ...] = ("",)
+    most: int = 100_000
+    steps: int = 4000
+    spread: int = 400
+    batch: int = 24
+    pool: int = 96
+    reuse: int = 4
+    ahead: int = 2
+    rate: float = 2e-3
+    last_rate: float = 1e-5
+    clip: float = 1.0
+    average: float = 0.995
+    noise: float = 0.0003
+    check_every: int = 500
+    seed: int = 0
+    threads: int = 1
+    model: NodeModelConfig = field(default_factory=NodeModelConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("most", "steps", "batch", "pool", "reuse", "check_every", "threads"):
+            if getattr(self, name) < 1:
+                raise InputError(f"NodeTrainingConfig: {name} is {getattr(self, name)}, expected at least 1.")
+        if min(self.spread, self.ahead) < 0 or not 0 <= self.average < 1:
+            raise InputError("NodeTrainingConfig: expected spread and ahead of 0 or more, an average below 1.")
+
+
+def training_config(path: str | Path) -> TrainingConfig | NodeTrainingConfig:
+    """Options from a YAML file that holds what differs from the defaults; `network: deformable` chooses the other ones.
 
     Raises:
         InputError: no such file or option, or a value that makes no sense.
@@ -100,4 +156,5 @@ def training_config(path: str | Path) -> TrainingConfig:
         raise FormatError(f"{file}: not YAML ({' '.join(str(error).split())}).") from error
     if not isinstance(given, dict):
         raise InputError(f"{file}: expected options and their values, such as 'episodes: [episodes/push]'.")
-    return changed(file, TrainingConfig(), given)
+    plain = TrainingConfig() if given.get("network") != DEFORMABLE else NodeTrainingConfig()
+    return changed(file, plain, given)

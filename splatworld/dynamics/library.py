@@ -79,23 +79,8 @@ def load_library(
     if not folders:
         raise InputError("train-dynamics: no episodes; name folders that `splatworld simulate` wrote.")
     loaded = [(Path(folder), load_episodes(folder, most=most)) for folder in folders]
-    documents = [read_document(folder)[1] for folder, _ in loaded]
-    wanted = [(i, kind, name) for i, (_, each) in enumerate(loaded) for kind, name in _names(each)]
-    bodies: list[Body] = [background(), replace(background(), name="nothing")]
-    place: dict[tuple[int, str, str], int] = {}
-    packed: dict[str, int] = {}  # by their files' checksums: folders share shapes
-    for done, (i, kind, name) in enumerate(wanted):
-        same = documents[i][kind][name]
-        if same not in packed:
-            packed[same] = len(bodies)
-            shape = load_shape(loaded[i][0], name, kind=kind)
-            source = shape.mesh if shape.mesh is not None else shape.parts
-            bodies.append(replace(shape, grid=distance_grid(source, SPACING, margin=MARGIN)))
-        place[i, kind, name] = packed[same]
-        if progress is not None:
-            progress(done + 1, len(wanted))
-    columns = torch.combinations(torch.arange(BODIES, dtype=torch.int32), 2)
-    solids = pack_solids(bodies, pairs=columns)
+    wanted = [(folder, _names(each)) for folder, each in loaded]
+    solids, place = pack_folders(wanted, bodies=BODIES, progress=progress)
     ids, kinds, windows = [], [], []
     for i, (_, each) in enumerate(loaded):
         rows, roles = _cast(each, i, place)
@@ -106,6 +91,41 @@ def load_library(
     if not len(found):
         raise InputError("train-dynamics: nothing moves in these episodes; name others.")
     return Library(solids, tuple(each for _, each in loaded), tuple(ids), tuple(kinds), found)
+
+
+def pack_folders(
+    folders: Sequence[tuple[Path, list[tuple[str, str]]]],
+    *,
+    bodies: int,
+    progress: Callable[[int, int], object] | None = None,
+) -> tuple[Solids, dict[tuple[int, str, str], int]]:
+    """The shapes of folders of episodes, packed; the first stands for the table, the second for nothing.
+
+    Args:
+        folders: each with kinds and names of its shapes, as `load_shape` takes them.
+        bodies: of a state.
+        progress: told how many shapes are packed, and of how many.
+
+    Returns:
+        The shapes, and (number of the folder, kind, name) -> shape.
+    """
+    documents = [read_document(folder)[1] for folder, _ in folders]
+    wanted = [(i, kind, name) for i, (_, names) in enumerate(folders) for kind, name in names]
+    shapes: list[Body] = [background(), replace(background(), name="nothing")]
+    place: dict[tuple[int, str, str], int] = {}
+    packed: dict[str, int] = {}  # by their files' checksums: folders share shapes
+    for done, (i, kind, name) in enumerate(wanted):
+        same = documents[i][kind][name]
+        if same not in packed:
+            packed[same] = len(shapes)
+            shape = load_shape(folders[i][0], name, kind=kind)
+            source = shape.mesh if shape.mesh is not None else shape.parts
+            shapes.append(replace(shape, grid=distance_grid(source, SPACING, margin=MARGIN)))
+        place[i, kind, name] = packed[same]
+        if progress is not None:
+            progress(done + 1, len(wanted))
+    columns = torch.combinations(torch.arange(bodies, dtype=torch.int32), 2)
+    return pack_solids(shapes, pairs=columns), place
 
 
 def draw(library: Library, size: int, actions: int, generator: torch.Generator) -> Batch:

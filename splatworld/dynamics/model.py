@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from splatworld.core.checks import InputError
+from splatworld.dynamics.edges import NodeModel
 from splatworld.dynamics.features import (
     BODY_FEATURES,
     BODY_MIRROR,
@@ -97,10 +98,17 @@ class DynamicsModel(nn.Module):
     contact_mirror: Tensor
     body_mirror: Tensor
     twist_mirror: Tensor
+    nodes: NodeModel | None
 
-    def __init__(self, config: ModelConfig | None = None) -> None:
+    def __init__(self, config: ModelConfig | None = None, nodes: NodeModel | None = None) -> None:
+        """
+        Args:
+            config: sizes.
+            nodes: the network of deformable bodies; without one they swing uncorrected.
+        """
         super().__init__()
         self.config = config = config or ModelConfig()
+        self.nodes = nodes
         widths = (CONTACT_FEATURES, *config.contact)
         self.reader = nn.ModuleList(Layer(config.members, a, b) for a, b in pairwise(widths))
         widths = (BODY_FEATURES + 2 * config.contact[-1], *config.trunk)

@@ -16,7 +16,9 @@ from splatworld.core.rollout import Rollout
 from splatworld.core.state import State
 from splatworld.core.world import World
 from splatworld.dynamics.checkpoint import load_model
+from splatworld.dynamics.deformable import Nodes, act_nodes
 from splatworld.dynamics.model import DynamicsModel
+from splatworld.dynamics.nets import Net, world_net
 from splatworld.dynamics.scene import Scene, world_scene
 from splatworld.dynamics.step import Moving, act
 from splatworld.robot.actions import apply_action, check_action
@@ -88,7 +90,10 @@ class Stream:
         if state.world_from_body.shape[-2] != count:
             given = state.world_from_body.shape[-2]
             raise ShapeError(f"predict: the state has {given} bodies, expected {count} as in the world.")
-        for name in ("world_from_body", "twists", "joints", "latents"):
+        if state.nodes.shape[-2] != len(world.rest_nodes):
+            given, expected = state.nodes.shape[-2], len(world.rest_nodes)
+            raise ShapeError(f"predict: the state has {given} nodes, expected {expected} as in the world.")
+        for name in ("world_from_body", "twists", "joints", "latents", "nodes", "node_velocities"):
             check_finite("predict", f"state.{name}", getattr(state, name))
         self._world, self._model = world, load_model() if model is None else model
         self._device = state.world_from_body.device
@@ -96,6 +101,8 @@ class Stream:
         self._batch, self._state = state.batch, flat
         states = len(flat.time)
         self._scene = _known(world, support_height).scene.expand(states)
+        self._net = _known(world, support_height).net.expand(states)
+        self._spread = torch.zeros(len(self._net.radius), dtype=flat.nodes.dtype)
         # Nobody knows what was done to the state before: all supports are looked at once.
         self._moving = Moving(
             poses=flat.world_from_body,
@@ -114,7 +121,15 @@ class Stream:
 
     @property
     def std(self) -> Tensor:
-        return self._out(self._moving.variance.sqrt())
+        variance = self._moving.variance
+        if len(self._net.radius):
+            # Of a deformable body that of its nodes, in the mean.
+            rows = self._net.state * variance.shape[1] + self._net.body
+            total = variance.new_zeros(variance.shape[0] * variance.shape[1])
+            count = total.index_add(0, rows, torch.ones_like(self._spread)).clamp(min=1)
+            mean = (total.index_add(0, rows, self._spread) / count).reshape(variance.shape[:2])
+            variance = variance + torch.nn.functional.pad(mean[..., None].expand(-1, -1, 3), (0, 3))
+        return self._out(variance.sqrt())
 
     @property
     def blocked(self) -> Tensor:
@@ -137,7 +152,10 @@ class Stream:
         values = _flat(action.cpu().expand((*self._batch, action.shape[-1])), len(self._batch))
         commanded = before if self._world.robot is None else apply_action(self._world, before, values)
         step = act(self._model, self._scene, self._moving, commanded.world_from_body)
-        broken = step.failed & self._alive
+        after = self._carried_out(before, commanded, step.moving, step.done)
+        after, spread, lost = self._swung(before, after)
+        failed = step.failed | lost
+        broken = failed & self._alive
         if bool(broken.any()):
             count = int(broken.sum())
             warnings.warn(
@@ -146,9 +164,9 @@ class Stream:
                 RuntimeWarning,
                 stacklevel=2,
             )
-        alive = self._alive & ~step.failed
-        after = self._carried_out(before, commanded, step.moving, step.done)
+        alive = self._alive & ~failed
         self._state = _choose(alive, after, before)
+        self._spread = torch.where(alive[self._net.state], spread, self._spread)
         self._moving = replace(
             step.moving,
             poses=self._state.world_from_body,
@@ -175,6 +193,27 @@ class Stream:
             time=before.time + 0.1,
         )
         return forward_kinematics(self._world, after) if self._world.joint_bodies else after
+
+    def _swung(self, before: State, after: State) -> tuple[State, Tensor, Tensor]:
+        """With deformable bodies where they got; the variance of their nodes [N]; where they were not finite."""
+        net, states = self._net, len(before.time)
+        if not len(net.radius):
+            return after, self._spread, torch.zeros(states, dtype=torch.bool)
+        nodes = Nodes(before.nodes.flatten(0, 1), before.node_velocities.flatten(0, 1), self._spread)
+        # Nobody knows what was done to the state before.
+        first = not bool(self._steps.any())
+        starts, ends = before.world_from_body, after.world_from_body
+        now, awake, lost = act_nodes(self._model.nodes, self._scene, net, nodes, starts, ends, unsure=first)
+        bodies = [i for i, body in enumerate(self._world.bodies) if body.node_range is not None]
+        flags = after.awake.clone()
+        flags[:, bodies] = awake[:, None]
+        placed = replace(
+            after,
+            nodes=now.poses.reshape(before.nodes.shape),
+            node_velocities=now.velocities.reshape(before.node_velocities.shape),
+            awake=flags,
+        )
+        return placed, now.variance, lost
 
     def _out(self, value: Tensor) -> Tensor:
         return value.reshape(tuple(self._batch) + tuple(value.shape[1:])).to(self._device)
@@ -222,6 +261,12 @@ class _Known:
     world: weakref.ref[World]
     support_height: float
     scene: Scene
+
+    @cached_property
+    def net(self) -> Net:
+        world = self.world()
+        assert world is not None
+        return world_net(world)
 
     @cached_property
     def world_id(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property
 from typing import Any
@@ -160,12 +160,15 @@ def room(size: int) -> Tensor:
 
 
 def world_scene(world: World, *, support_height: float | None = 0.0) -> Scene:
-    """A world's bodies: rigid ones are predicted, links of the robot are tools, all others stay where they are.
+    """A world's bodies: rigid ones are predicted, links of the robot are tools, all others stay where they are;
+    those that are deformable have no shape here, see `nets.world_net`.
 
     Raises:
         InputError: a mesh of a body is open.
     """
-    solids = pack_solids(world.bodies, support_height=support_height)
+    # The mesh of a deformable body is where it was at rest: its nodes are its shape.
+    bodies = [replace(b, mesh=None, parts=(), grid=None) if b.kind == "deformable" else b for b in world.bodies]
+    solids = pack_solids(bodies, support_height=support_height)
     count = len(world.bodies)
     hung = [body.parent is not None for body in world.bodies]
     kinds = [

@@ -219,7 +219,7 @@ def train(
         progress(config.stage(step), step + 1, config.steps)
         if saved.due():
             saved.save(training.state())
-    model, metrics = training.result(), summary(training)
+    model, metrics = training.result(), summary(training.losses)
     if validation is not None:
         metrics |= calibrate(model, validation, seed=config.seed)
     data = [{k: read_document(each)[1].get(k) for k in ("split", "seed", "count", "commit")} | {"folder": str(each)}
@@ -231,15 +231,15 @@ def train(
     return training
 
 
-def summary(training: Training) -> dict[str, float]:
+def summary(history: list[dict[str, Any]]) -> dict[str, float]:
     """Mean loss over the last tenth of each stage, and the last validation."""
     found: dict[str, float] = {}
     for stage in STAGES:
-        losses = [row["loss"] for row in training.losses if row["stage"] == stage]
+        losses = [row["loss"] for row in history if row["stage"] == stage]
         if losses:
             last = losses[-max(1, len(losses) // 10) :]
             found[stage] = sum(last) / len(last)
-    checks = [row["validation"] for row in training.losses if "validation" in row]
+    checks = [row["validation"] for row in history if "validation" in row]
     return found | ({"validation": checks[-1]} if checks else {})
 
 

@@ -87,10 +87,14 @@ def to_world(path: str | Path, episodes: Episodes, number: int, *, splats: int =
         awake=torch.cat(awake, dim=1),
         time=torch.arange(steps).double() * 0.1,
     )
-    targets = episodes.targets[number].double()
-    given = targets[1:] - torch.cat([episodes.joints[number, :1].double(), targets[1:-1]])
-    actions = torch.cat([given[:, :3], torch.zeros(steps - 1, 2).double(), given[:, 3:]], dim=-1)
+    actions = sent(episodes.targets[number].double(), episodes.joints[number, 0].double())
     return world, Rollout(actions=actions, states=states, world_id=world_id(world))
+
+
+def sent(targets: torch.Tensor, joints: torch.Tensor) -> torch.Tensor:
+    """Actions [T, 6] that take a tool from its joints [4] to where the targets [T + 1, 4] of its servos were."""
+    given = targets[1:] - torch.cat([joints[None], targets[1:-1]])
+    return torch.cat([given[:, :3], torch.zeros(len(given), 2).double(), given[:, 3:]], dim=-1)
 
 
 def scene_world(scene: Scene, *, splats: int = 200) -> World:
@@ -115,17 +119,30 @@ def _standing(
     splats: int,
 ) -> World:
     """Background, table, bodies of these shapes at poses [B, 7], then the tool."""
-    table = primitives.painted(primitives.box(TABLE_SIZE), TABLE_COLOR)
-    below = torch.cat([torch.tensor([0.0, 0.0, -TABLE_SIZE[2] / 2]).double(), pose.identity(dtype=torch.float64)[3:]])
-    world = _with_solid(metric_world(), "table", table, (table,), below, "static", TABLE_SPLATS * splats)
+    world = table_world(splats)
     for index, (body, held) in enumerate(zip(shapes, fixed, strict=False)):
-        kind = "static" if held else "rigid"
-        mesh = _painted(body, body_color(index, held))
-        world = _with_solid(world, f"{index} {body.name}", mesh, _parts(body), poses[index], kind, splats)
-    if tool is None:
-        return world
+        named = replace(body, name=f"{index} {body.name}", kind="static" if held else "rigid")
+        world = with_shape(world, named, body_color(index, held), poses[index], splats)
+    return world if tool is None or tool_pose is None else with_tool(world, tool, tool_pose, splats)
+
+
+def table_world(splats: int) -> World:
+    """Background and table; `splats` as in `to_world`."""
+    table = primitives.painted(primitives.box(TABLE_SIZE), TABLE_COLOR)
+    below = pose.identity(dtype=torch.float64)
+    below[2] = -TABLE_SIZE[2] / 2
+    return _with_solid(metric_world(), "table", table, (table,), below, "static", TABLE_SPLATS * splats)
+
+
+def with_shape(world: World, body: Body, color: tuple[float, float, float], at: torch.Tensor, splats: int) -> World:
+    """The world with a shape of the library, its name and kind, at a pose [7]."""
+    return _with_solid(world, body.name, _painted(body, color), _parts(body), at, body.kind, splats)
+
+
+def with_tool(world: World, tool: Body, at: torch.Tensor, splats: int) -> World:
+    """The world with a tool of the library at a pose [7], and the oracle's limits of actions."""
     model = RobotModel(tool.name, (_link("tool", _painted(tool, TOOL_COLOR), _parts(tool)),), ())
-    return _with_limits(add_robot(world, model, base_pose=tool_pose, splats=splats))
+    return _with_limits(add_robot(world, model, base_pose=at, splats=splats))
 
 
 def _with_solid(

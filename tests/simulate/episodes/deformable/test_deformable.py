@@ -7,6 +7,7 @@ import torch
 
 from splatworld.cli.main import DONE, main
 from splatworld.core.checks import InputError
+from splatworld.core.world import frames as world_frames
 from splatworld.episodes import load_episodes, load_shape
 from splatworld.node_episodes import load_node_episodes
 from splatworld.simulate.episodes.configs import family_config
@@ -14,6 +15,7 @@ from splatworld.simulate.episodes.deformable import redraw, shapes
 from splatworld.simulate.episodes.deformable.families import DEFORMABLE
 from splatworld.simulate.episodes.deformable.physics import Physics, Scene, grip_height
 from splatworld.simulate.episodes.deformable.record import episode, fault, record
+from splatworld.simulate.episodes.deformable.world import to_world
 from splatworld.simulate.episodes.families import FAMILIES
 from splatworld.simulate.episodes.generate import generate
 from splatworld.simulate.episodes.scene import Tool
@@ -179,3 +181,26 @@ def test_nonsense_is_refused(tmp_path, text, message):
     file.write_text(text)
     with pytest.raises(InputError, match=message):
         family_config(file)
+
+
+@pytest.mark.parametrize("kind", shapes.KINDS)
+def test_episodes_become_worlds(kind, tmp_path):
+    config = replace(DEFORMABLE[kind], seconds=0.3, motions=(1.0, 0.0, 0.0), obstacle=1.0)
+    generate(config, tmp_path / "e", count=1, seed=5)
+    found = load_node_episodes(tmp_path / "e")
+    world, rollout = to_world(tmp_path / "e", found, 0, splats=300)
+    count = int(found.mask[0].sum())
+    assert rollout.states.nodes.shape == (4, count, 7)
+    assert torch.equal(rollout.states.nodes[0], world.rest_nodes)
+    frames = world_frames(world, rollout.states[0])
+    assert bool((frames == torch.tensor([0, 0, 0, 1.0, 0, 0, 0])).all())
+    own = world.splats.body_ids == len(world.bodies) - 1
+    hung = world.skin.indices[own][world.skin.weights[own] > 0]
+    assert int(hung.min()) >= len(world.bodies)
+    assert int(hung.max()) < len(world.bodies) + count
+    means = world.splats.means[own].double()
+    nearest = torch.cdist(means, rollout.states.nodes[0, :, :3]).amin(1)
+    assert float(nearest.max()) < 0.03
+    assert float(means[:, 2].min()) > -1e-3
+    with pytest.raises(InputError, match="to_world"):
+        to_world(tmp_path / "e", found, 1)
