@@ -50,7 +50,7 @@ struct Swing {
   double* rubbed;   // the same of friction
   Obstacle* obstacles;
   int32_t* pairs;
-  uint8_t* ignored;  // [B] tools that hold a node
+  uint8_t* holds;  // [B] tools that hold a node: they do not push what leads to it
   int64_t first, nodes, edges0, edges1, bends0, bends1;
   int count, sample_count, pair_count;
   double dt;
@@ -73,7 +73,7 @@ struct Swing {
     pressed = cut.take<double>(most * bodies), rubbed = cut.take<double>(most * bodies);
     obstacles = cut.take<Obstacle>(bodies);
     pairs = cut.take<int32_t>(2 * MOST_PAIRS);
-    ignored = cut.take<uint8_t>(bodies);
+    holds = cut.take<uint8_t>(bodies);
   }
 
   bool seen(const Obstacle& obstacle, const Pose& pose, const Vec& p, double within, double& distance, Vec& normal) const {
@@ -104,7 +104,7 @@ struct Swing {
     count = 0;
     for (int64_t b = 0; b < scene.bodies; ++b) {
       const int shape = scene.shape_ids[row + b];
-      ignored[b] = 0;
+      holds[b] = 0;
       if (scene.shapes.grid_start[shape] < 0) continue;
       const double *start = in.starts + 7 * (row + b), *end = in.ends + 7 * (row + b);
       Obstacle& o = obstacles[count];
@@ -135,12 +135,12 @@ struct Swing {
         if (kinds[o.body] != TOOL || !seen(o, o.now, now[i], 0.01, d, n)) continue;
         if (d < -rules.grip) holder = o.body;
         if (d > net.radius[first + i] + PINCH) continue;
-        if (beside >= 0 && dot(n, other) < -0.7) holder = beside, ignored[o.body] = 1;
+        if (beside >= 0 && dot(n, other) < -0.7) holder = beside, holds[o.body] = 1;
         beside = o.body, other = n;
       }
       out.holder[first + i] = holder;
       weight[i] = holder < 0 ? 1 : 0;
-      if (holder >= 0) ignored[holder] = 1;
+      if (holder >= 0) holds[holder] = 1;
     }
   }
 
@@ -223,6 +223,10 @@ struct Swing {
     now[b] = now[b] - (weight[b] * move) * along;
   }
 
+  void keep_lengths(bool back) {
+    for (int64_t e = 0; e < edges1 - edges0; ++e) keep_length(back ? edges1 - 1 - e : edges0 + e);
+  }
+
   void straighten(int64_t t) {
     const int32_t* triple = net.bends + 3 * t;
     const int32_t a = triple[0] - static_cast<int32_t>(first), b = triple[1] - static_cast<int32_t>(first),
@@ -269,7 +273,7 @@ struct Swing {
       const double thick = net.radius[first + sample.a];
       for (int k = 0; k < count; ++k) {
         const Obstacle& o = obstacles[k];
-        if (ignored[o.body]) continue;
+        if (holds[o.body] && weight[sample.a] * weight[sample.b] == 0) continue;
         const Vec p = place(sample, now);
         double d;
         Vec n;
@@ -310,6 +314,7 @@ struct Swing {
       double sum = 0;
       for (int i = 0; i < 4; ++i) sum += shares[i] * shares[i] * weight[which[i]];
       if (sum == 0) continue;
+      sum = std::max(sum, 0.25);  // beside a node that is held the other end would have to go far
       // What overlapped before parts slowly; what comes nearer is stopped.
       const Vec was = between(last, c, d, t) - between(last, a, b, s);
       const double deep = std::min(thick - far, std::max(length_of(was) - far, 0.0) + PART * dt);
@@ -391,11 +396,18 @@ struct Swing {
     for (int k = 0; k < rules.iterations; ++k) {
       // To and fro, so that a pull runs through a rope in one go.
       const bool back = (step * rules.iterations + k) % 2;
-      if (!corrects)
-        for (int64_t t = 0; t < bends1 - bends0; ++t) straighten(back ? bends1 - 1 - t : bends0 + t);
-      for (int64_t e = 0; e < edges1 - edges0; ++e) keep_length(back ? edges1 - 1 - e : edges0 + e);
-      if (k == 0 || corrects) part_layers();
-      part_from_bodies(!corrects);
+      if (corrects) {
+        // Lengths last: a little overlap is seen less than a tear, and layers that are tangled never part.
+        if (3 * k < rules.iterations) part_layers();
+        part_from_bodies(false);
+        keep_lengths(false);
+        keep_lengths(true);
+        continue;
+      }
+      for (int64_t t = 0; t < bends1 - bends0; ++t) straighten(back ? bends1 - 1 - t : bends0 + t);
+      keep_lengths(back);
+      if (k == 0) part_layers();
+      part_from_bodies(true);
     }
     if (corrects) return;
     for (int64_t i = 0; i < nodes; ++i) speed[i] = (1 / dt) * (now[i] - last[i]);

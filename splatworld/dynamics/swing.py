@@ -20,7 +20,7 @@ GRIP = 0.0
 MEMORY = 0.75
 """Share of how far a node lies beside the line between its neighbours that nothing straightens: friction held it there,
 or it is made so."""
-SLACK, LOOKS = 0.01, 20
+SLACK, LOOKS = 0.01, 45
 """Share of its length by which an edge may be off after projection, and passes of that."""
 
 
@@ -56,7 +56,7 @@ def swing(
     Extended position-based dynamics in small steps (Macklin, Müller, Chentanez, "XPBD: position-based simulation of
     compliant constrained dynamics", 2016; Macklin et al., "Small steps in physics simulation", 2019), with Coulomb's
     friction. Nothing bounces. Nodes do not push bodies. What is inside a tool, or between two, goes with it, and that
-    tool pushes no other nodes. No gradients pass.
+    tool does not push the edges that lead there. No gradients pass.
 
     Args:
         scene: of S states.

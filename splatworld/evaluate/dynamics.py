@@ -12,6 +12,7 @@ from splatworld.dynamics.model import DynamicsModel
 from splatworld.evaluate import dynamics_growth, dynamics_physics, dynamics_rendered
 from splatworld.evaluate.bodies import sample_world
 from splatworld.evaluate.bodies_sample import match
+from splatworld.evaluate.dynamics_deformable import node_lines, picture_lines, speed_line
 from splatworld.evaluate.dynamics_gnn import library_nodes, roll_graph, train_graph
 from splatworld.evaluate.dynamics_metrics import Errors, errors, joined, movers, spreads
 from splatworld.evaluate.dynamics_pictures import save_worst
@@ -22,6 +23,7 @@ from splatworld.evaluate.reconstruction import SAMPLE
 from splatworld.evaluate.report import Line, Report, line
 from splatworld.evaluate.resume import FOLDER, measure_parts
 from splatworld.evaluate.sample_truth import read_truth
+from splatworld.simulate.episodes.deformable.families import DEFORMABLE
 
 Progress = Callable[..., Any]
 
@@ -29,6 +31,8 @@ SECOND = 10
 """Actions."""
 COUNT, QUICK_COUNT = 60, 6
 """Episodes a set."""
+NODE_COUNT, QUICK_NODE_COUNT = 32, 4
+"""Episodes a set of ropes, cloths or soft bodies."""
 WORST = FOLDER / "dynamics-worst.png"
 RENDERED = FOLDER / "dynamics-rendered.png"
 GRAPH = FOLDER / "dynamics-gnn.safetensors"
@@ -53,6 +57,7 @@ def run(*, quick: bool = False, long: bool = False, progress: Progress | None = 
     say = progress or (lambda *_: None)
     model = load_model()
     count = QUICK_COUNT if quick else COUNT
+    node_count = QUICK_NODE_COUNT if quick else NODE_COUNT
     parts: dict[str, Callable[[], list[Line]]] = {}
     for name in PUSHES:
         parts[name] = partial(_push_part, model, name, count, say, graph=long)
@@ -62,6 +67,11 @@ def run(*, quick: bool = False, long: bool = False, progress: Progress | None = 
         "speed": lambda: speed_lines(model, count, say, runs=3 if quick else 9),
         "minute": lambda: dynamics_physics.minute_lines(model, 1 if quick else 4, 6.0 if quick else 60.0, say),
     }
+    for kind in DEFORMABLE:
+        for split in ("test_known", "test_heldout"):
+            parts[f"{kind} {split}"] = partial(node_lines, model, kind, split, node_count, say)
+    parts["deformable speed"] = lambda: [speed_line(model, kind, node_count, say) for kind in DEFORMABLE]
+    parts["deformed pictures"] = lambda: picture_lines(model, node_count, say)
     if not quick:
         parts["rendered"] = lambda: _rendered_part(model, say)
     if long:

@@ -63,20 +63,7 @@ class Photographer:
     @property
     def camera(self) -> Camera:
         """The same camera for `splatworld.render`."""
-        view = self._camera
-        azimuth, elevation = np.deg2rad([view.azimuth, view.elevation])
-        level = np.cos(elevation)
-        forward = np.array([level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation)])
-        target = torch.tensor(np.array(view.lookat))
-        eye = target - view.distance * torch.from_numpy(forward)
-        width, height = self._size
-        focal = height / 2 / np.tan(np.deg2rad(self._physics.model.vis.global_.fovy) / 2)
-        return Camera(
-            focal=torch.full((2,), float(focal), dtype=torch.float64),
-            center=torch.tensor([width / 2, height / 2], dtype=torch.float64),
-            size=self._size,
-            world_from_camera=pose.look_at(eye, target, torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)),
-        )
+        return as_camera(self._camera, self._size, self._physics.model.vis.global_.fovy)
 
     def picture(self, index: int) -> np.ndarray:
         """[H, W, 3] uint8 sRGB of the recorded state `index`."""
@@ -85,6 +72,23 @@ class Photographer:
         self._renderer.update_scene(p.data, self._camera)
         _light(self._renderer.scene)
         return self._renderer.render().copy()
+
+
+def as_camera(view: mujoco.MjvCamera, size: tuple[int, int], fovy: float) -> Camera:
+    """MuJoCo's free camera `view` with pictures of `size` px and a vertical field of `fovy` degrees, for `render`."""
+    azimuth, elevation = np.deg2rad([view.azimuth, view.elevation])
+    level = np.cos(elevation)
+    forward = np.array([level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation)])
+    target = torch.tensor(np.array(view.lookat))
+    eye = target - view.distance * torch.from_numpy(forward)
+    width, height = size
+    focal = height / 2 / np.tan(np.deg2rad(fovy) / 2)
+    return Camera(
+        focal=torch.full((2,), float(focal), dtype=torch.float64),
+        center=torch.tensor([width / 2, height / 2], dtype=torch.float64),
+        size=size,
+        world_from_camera=pose.look_at(eye, target, torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)),
+    )
 
 
 def _bounds(episode: Episode) -> tuple[np.ndarray, np.ndarray]:

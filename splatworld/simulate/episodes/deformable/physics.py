@@ -72,7 +72,7 @@ class Physics:
         self._tool_qpos = np.array([self.model.joint(name).qposadr[0] for name in names], int)
         self._tool_qvel = np.array([self.model.joint(name).dofadr[0] for name in names], int)
         self.target = np.zeros(4)
-        self.set_state(scene.points, scene.velocities)
+        self.put(scene.points, scene.velocities, scene.tool.joints if scene.tool else np.zeros(4))
         if scene.settle:
             self._settle(scene.settle)
 
@@ -101,15 +101,15 @@ class Physics:
         """m, the deepest contact of the last step; 0 without one."""
         return max(0.0, -float(self.data.contact.dist.min(initial=0.0)))
 
-    def set_state(self, points: np.ndarray, velocities: np.ndarray) -> None:
-        """Put the nodes somewhere, [M, 3] m and m/s, and the tool where the scene has it."""
+    def put(self, points: np.ndarray, velocities: np.ndarray, joints: np.ndarray) -> None:
+        """Put the nodes somewhere, [M, 3] m and m/s, and the tool's joints [4], which move as the scene has them."""
         mujoco.mj_resetData(self.model, self.data)
         self.data.qpos[self._qpos] = points - self._home
         self.data.qvel[self._qvel] = velocities
         if self.scene.tool:
             held = self.scene.tool
-            self.data.qpos[self._tool_qpos], self.data.qvel[self._tool_qvel] = held.joints, held.velocities
-            self.target = (held.joints if held.target is None else held.target).astype(float).copy()
+            self.data.qpos[self._tool_qpos], self.data.qvel[self._tool_qvel] = joints, held.velocities
+            self.target = (joints if held.target is None else held.target).astype(float).copy()
             self.data.ctrl[:] = self.target
         mujoco.mj_forward(self.model, self.data)
 
