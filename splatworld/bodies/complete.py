@@ -112,14 +112,20 @@ def flat_splats(points: Tensor, normals: Tensor, spread: Tensor, colors: Tensor,
 
 
 def _out_of_sight(seen: World, completed: Splats) -> Splats:
-    """Those completed splats that leave the capture's pictures as they are: what a camera saw needs no guess."""
+    """Those completed splats that leave the capture's pictures as they are: what a camera saw needs no guess.
+
+    Neither colours change nor whose the pixels are, as under white keys on a white table.
+    """
     cameras = views(seen)
-    before = [_picture(seen.splats, camera) for camera in cameras]
+    bodies = len(seen.bodies)
+    before = [_picture(seen.splats, bodies, camera) for camera in cameras]
     for _ in range(ROUNDS):
         both = joined([seen.splats, completed])
         change = torch.zeros(len(completed))
-        for camera, picture in zip(cameras, before, strict=True):
-            difference = (_picture(both, camera) - picture).abs().amax(dim=-1, keepdim=True)
+        for camera, (picture, owners) in zip(cameras, before, strict=True):
+            now, owners_now = _picture(both, bodies, camera)
+            taken = (owners_now != owners) & (owners >= 0)
+            difference = torch.maximum((now - picture).abs().amax(dim=-1), taken.float())[..., None]
             change = torch.maximum(change, lift(both, camera, difference)[len(seen.splats) :, 0])
         keep = change < IN_SIGHT
         if bool(keep.all()):
@@ -136,9 +142,10 @@ def _in_sight(world: World) -> Tensor:
     return shown > IN_SIGHT
 
 
-def _picture(splats: Splats, camera: Camera) -> Tensor:
-    still = torch.zeros(len(splats), dtype=torch.int32)
-    return rasterize(replace(splats, body_ids=still), pose.identity(1), camera).image
+def _picture(splats: Splats, bodies: int, camera: Camera) -> tuple[Tensor, Tensor]:
+    """Colours [H, W, 3], and whose each pixel is [H, W]."""
+    shown = rasterize(splats, pose.identity(bodies), camera)
+    return shown.image, shown.body_ids
 
 
 def _none(splats: Splats) -> Splats:

@@ -32,3 +32,20 @@ def test_shade_below_what_bulges_stays_in_the_pictures():
     for camera in low.values():
         before, after = (render(one, None, camera).image for one in (world, done))
         assert float((before - after).abs().amax(dim=-1).gt(0.1).float().mean()) < 0.004
+
+
+def test_the_filled_support_covers_no_body_of_its_own_colour():
+    """A flat thing came out a little lower than the table around it."""
+    table = square(0.6, (0, 0, 0))
+    table = table[table[:, :2].abs().amax(dim=1) > 0.05]
+    parts = [table, square(0.1, (0, 0, -0.003))]
+    points = torch.cat(parts)
+    white = torch.full((len(points), 3), 220).byte()
+    splats = from_points(points, white, scale=torch.full((len(points),), SPACING / 2), opacity=0.95, degree=0)
+    body = torch.cat([torch.full((len(part),), index) for index, part in enumerate(parts)])
+    world = with_labels(replace(tabletop()[0], splats=splats), body)
+    done = complete(world)
+    assert len(done.splats) > len(splats)
+    for camera in world.cameras.values():
+        before, after = (render(one, None, camera).body_ids for one in (world, done))
+        assert float((after != before)[before == 1].float().mean()) < 0.02
