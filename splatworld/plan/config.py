@@ -37,7 +37,7 @@ class PlanConfig:
     method: str = "pushes"
     candidates: int = 256
     horizon: int = 10
-    generations: int = 3
+    generations: int = 2
     elite: float = 0.1
     narrowing: float = 0.5
     polish: float = 0.2

@@ -19,6 +19,7 @@ from splatworld.core.world import World
 from splatworld.geometry.shapes import pack_shapes
 from splatworld.plan.clearance import KeepClear
 from splatworld.plan.cost import BodyToPose, BodyToRegion, Cost, KeepStill, Reach
+from splatworld.plan.sight import KeepVisible
 
 Aim = BodyToPose | BodyToRegion | Reach
 MOVED = 1e-3
@@ -112,7 +113,7 @@ def goal_of_document(world: World, state: State, document: Any) -> Goal:
                   {"body": "box", "pose": [0.3, 0, 0.05, 1, 0, 0, 0]},
                   {"body": "pen", "low": [-0.1, -0.1, 0], "high": [0.1, 0.1, 0.1]},
                   {"tool": [0.2, 0.0, 0.3]}],
-         "keep": [{"still": ["glass"]}, {"clear": "vase", "distance": 0.03}],
+         "keep": [{"still": ["glass"]}, {"clear": "vase", "distance": 0.03}, {"visible": "mug", "camera": "front"}],
          "tolerance": {"position": 0.02, "angle": 15}}
 
     Lengths in m, angles in degrees about z from how the body lies now; a position of two numbers keeps its height, and
@@ -183,7 +184,13 @@ def _aim(world: World, state: State, entry: Any, limits: dict[str, float]) -> Ai
 
 def _keep(world: World, entry: Any, meant: list[int]) -> Cost:
     entry = _of_kind("keep", entry, dict)
-    _only("goal.keep", entry, ("still", "clear", "distance"))
+    _only("goal.keep", entry, ("still", "clear", "distance", "visible", "camera"))
+    if "visible" in entry:
+        camera = world.cameras.get(entry.get("camera", next(iter(world.cameras), None)))
+        if camera is None:
+            names = ", ".join(map(repr, world.cameras)) or "none, the world has no camera"
+            raise InputError(f"goal: no camera {entry.get('camera')!r}, expected one of {names}.")
+        return KeepVisible(world, body_named(world, entry["visible"]), camera)
     if "still" in entry:
         bodies = tuple(body_named(world, name) for name in _of_kind("still", entry["still"], list))
         both = [world.bodies[body].name for body in bodies if body in meant]

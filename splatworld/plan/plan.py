@@ -126,7 +126,7 @@ class Planner:
             possible = np.flatnonzero(np.isfinite(site.lengths(strokes.starts, strokes.travel)))[:size]
             found = search.try_pushes(pushes[possible], strokes[possible])
             costs, tried = np.concatenate([costs, found]), joined([tried, pushes[possible[: len(found)]]])
-        search.polish(round(config.polish * config.candidates), rng)
+        search.polish(min(round(config.polish * config.candidates), search.room(0)), rng)
         self._kept = tried[cem.elites(costs, KEPT)]
 
     def _steer(self, search: Search, state: State) -> None:

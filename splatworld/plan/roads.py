@@ -92,7 +92,9 @@ def find_roads(obstacles: Obstacles, start: np.ndarray, low: np.ndarray, high: n
     shape = tuple(int(n) for n in np.ceil((np.maximum(high, start) - low) / CELL).astype(int) + 1)
     x, y = np.meshgrid(np.arange(shape[0]), np.arange(shape[1]), indexing="ij")
     knots = low + CELL * np.stack([x, y], axis=-1).reshape(-1, 2)
-    gaps = obstacles.gap(knots)
+    gaps = obstacles.gap_on_grid(
+        low[0] + CELL * np.arange(shape[0]), low[1] + CELL * np.arange(shape[1]), ROOMY
+    ).ravel()
     here = np.linalg.norm(knots - start, axis=1)
     tightest = min(TIGHT, float(obstacles.gap(start[None])[0]) - CELL)
     free = (gaps > TIGHT) | ((here < 2.5 * CELL) & (gaps > tightest))

@@ -27,7 +27,7 @@ Dynamics = Callable[[World, State, Tensor], Rollout]
 MISSED = 0.005
 """m by which an arm may miss where a push begins."""
 BATCH, FIRST_BATCH = 64, 8
-"""Candidates that are predicted at once where there is a deadline; of the first."""
+"""Candidates that are predicted at once at most where there is a deadline; of the first."""
 
 
 @dataclass(frozen=True)
@@ -110,20 +110,20 @@ class Search:
     def room(self, rounds: int) -> int:
         """Candidates for which there is time in each of so many rounds and in polishing; few while nothing is known."""
         fits = self._clock.fits()
-        return max(2 * FIRST_BATCH, int(fits / (rounds + 1))) if fits < float("inf") else 1_000_000
+        if fits == float("inf"):
+            return 1_000_000
+        # A round has its own overhead: little time is not split.
+        return max(FIRST_BATCH, int(fits if fits < BATCH else fits / (rounds + 1)))
 
     def polish(self, count: int, rng: np.random.Generator) -> None:
-        """Improve the best push by noise on its way, then by the weighted mean of what that led to."""
+        """Improve the best push by noise on its way."""
         if self.best is None or self.best.strokes is None or self.best.push is None or count < 2:
             return
         push, strokes = self.best.push, self.best.strokes
         steps = np.diff(strokes.places[0], axis=0, prepend=strokes.starts)
         moving = (np.linalg.norm(steps, axis=1) > 1e-6)[:, None]
         noisy = steps + (mppi.noisy(steps, np.full(2, self._config.noise), count - 1, rng) - steps) * moving
-        costs = self.try_pushes(push[np.zeros(len(noisy), int)], _along(strokes, noisy))
-        if len(costs):
-            mean = mppi.weighted(noisy[: len(costs)], costs, self._config.temperature)[None]
-            self.try_pushes(push, _along(strokes, mean))
+        self.try_pushes(push[np.zeros(len(noisy), int)], _along(strokes, noisy))
 
     def _batches(self, count: int, work: Callable[[slice], np.ndarray]) -> np.ndarray:
         found: list[np.ndarray] = []

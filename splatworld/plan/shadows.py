@@ -30,11 +30,13 @@ class Obstacles:
         normals: [P, E, 2] unit; edges beyond a polygon's own repeat its first.
         offsets: [P, E] m along the normals.
         owners: [P] bodies.
+        boxes: [P, 4] m, least x and y, greatest x and y.
     """
 
     normals: np.ndarray
     offsets: np.ndarray
     owners: np.ndarray
+    boxes: np.ndarray
 
     def gaps(self, points: np.ndarray) -> np.ndarray:
         """[P, N] m from points [N, 2] to each polygon, at most the distance; negative inside."""
@@ -48,13 +50,26 @@ class Obstacles:
 
     def without(self, bodies: Sequence[int]) -> Obstacles:
         """Those of other bodies."""
-        keep = ~np.isin(self.owners, list(bodies))
-        return Obstacles(self.normals[keep], self.offsets[keep], self.owners[keep])
+        return self._only(~np.isin(self.owners, list(bodies)))
 
     def of(self, body: int) -> Obstacles:
         """Those of one body."""
-        keep = self.owners == body
-        return Obstacles(self.normals[keep], self.offsets[keep], self.owners[keep])
+        return self._only(self.owners == body)
+
+    def gap_on_grid(self, x: np.ndarray, y: np.ndarray, reach: float) -> np.ndarray:
+        """[X, Y] m to the nearest polygon at places x [X], y [Y], both rising; `reach` where none is nearer."""
+        found = np.full((len(x), len(y)), reach)
+        for normals, offsets, box in zip(self.normals, self.offsets, self.boxes, strict=True):
+            rows = slice(*np.searchsorted(x, [box[0] - reach, box[2] + reach]))
+            columns = slice(*np.searchsorted(y, [box[1] - reach, box[3] + reach]))
+            part = np.full((len(x[rows]), len(y[columns])), -np.inf)
+            for (nx, ny), offset in zip(normals, offsets, strict=True):
+                np.maximum(part, (nx * x[rows] - offset)[:, None] + ny * y[columns], out=part)
+            np.minimum(found[rows, columns], part, out=found[rows, columns])
+        return found
+
+    def _only(self, keep: np.ndarray) -> Obstacles:
+        return Obstacles(self.normals[keep], self.offsets[keep], self.owners[keep], self.boxes[keep])
 
     def first_hit(self, points: np.ndarray, directions: np.ndarray) -> np.ndarray:
         """[N] m along unit directions [N, 2] from points [N, 2] to where a line enters its first polygon, be it behind
@@ -83,21 +98,23 @@ def find_obstacles(world: World, shapes: Shapes, state: State, tool: np.ndarray,
     """
     low, high = tool[:, 2].min() + height + FLAT, tool[:, 2].max() + height
     mirrored = -hull(tool[:, :2])
-    edges, owners = [], []
+    edges, owners, boxes = [], [], []
     for part, body in enumerate(shapes.part_bodies.tolist()):
         if world.bodies[body].kind == "robot":
             continue
         corners = part_corners(shapes, state, part)
         if corners[:, 2].max() < low or corners[:, 2].min() > high:
             continue
-        edges.append(_edges((hull(corners[:, :2])[:, None] + mirrored[None]).reshape(-1, 2)))
+        grown = hull((hull(corners[:, :2])[:, None] + mirrored[None]).reshape(-1, 2))
+        edges.append(_edges(grown))
+        boxes.append([*grown.min(axis=0), *grown.max(axis=0)])
         owners.append(body)
     most = max((len(each) for each in edges), default=1)
     table = np.zeros((len(edges), most, 3))
     for row, each in zip(table, edges, strict=True):
         row[:] = each[0]
         row[: len(each)] = each
-    return Obstacles(table[..., :2], table[..., 2], np.array(owners, int))
+    return Obstacles(table[..., :2], table[..., 2], np.array(owners, int), np.array(boxes).reshape(-1, 4))
 
 
 def part_corners(shapes: Shapes, state: State, part: int) -> np.ndarray:
@@ -121,9 +138,8 @@ def hull(points: np.ndarray) -> np.ndarray:
         return points
 
 
-def _edges(points: np.ndarray) -> np.ndarray:
-    """[E, 3] outward unit normal and offset of each edge of the hull of points [N, 2]."""
-    corners = hull(points)
+def _edges(corners: np.ndarray) -> np.ndarray:
+    """[E, 3] outward unit normal and offset of each edge of a counter-clockwise polygon [E, 2]."""
     along = np.roll(corners, -1, axis=0) - corners
     normals = np.column_stack([along[:, 1], -along[:, 0]])
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)

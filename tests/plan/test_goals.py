@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from splatworld.core import pose
+from splatworld.core.camera import Camera
 from splatworld.core.checks import FormatError, InputError
 from splatworld.core.rollout import Rollout
 from splatworld.plan.cost import BodyToPose, BodyToRegion, KeepStill, Reach, Smoothness, Uncertainty, total
@@ -67,6 +69,20 @@ def test_a_document_says_where_bodies_shall_be():
     assert float(goal.keeps[1](rolled(push(0.03, steps=10)))) > float(goal.keeps[1](rolled(push(0.0))))
 
 
+def test_what_hides_a_body_costs():
+    eye, middle = torch.tensor([-0.4, 0.0, 0.03]).double(), torch.tensor([0.2, 0.0, 0.03]).double()
+    where = pose.look_at(eye, middle, torch.tensor([0.0, 0.0, 1.0]).double())
+    camera = Camera(torch.full((2,), 60.0).double(), torch.tensor([32.0, 24.0]).double(), (64, 48), where)
+    world = replace(WORLD, cameras={"front": camera})
+    document = {"aims": [{"body": "block 0", "position": [0, 0.2]}], "keep": [{"visible": "block 1"}]}
+    hidden = goal_of_document(world, STATE, document).keeps[0]
+    away = replace(STATE, world_from_body=STATE.world_from_body.clone())
+    away.world_from_body[BLOCK, 1] = away.world_from_body[-1, 1] = 0.3
+    costs = [float(hidden(plain(world, state, push(0.0, steps=1)))) for state in (STATE, away)]
+    assert costs[0] > 0.09
+    assert costs[1] < 0.05
+
+
 def test_a_state_that_shall_become_true_is_a_goal():
     poses = STATE.world_from_body.clone()
     poses[2] = at(0.3, 0.1, 0.025, yaw=0.3)
@@ -99,6 +115,7 @@ def test_a_state_that_shall_become_true_is_a_goal():
         ({"aims": [{"body": "block 0", "position": [0, 0]}], "keep": [{"still": ["block 0"]}]}, "stay where it is"),
         ({"aims": [{"body": "block 0", "position": [0, 0]}], "tolerance": {"position": 0}}, "above 0"),
         ({"aims": [{"tool": [0, 0]}]}, "expected 3 numbers"),
+        ({"aims": [{"body": "block 0", "position": [0, 0]}], "keep": [{"visible": "block 1"}]}, "has no camera"),
     ],
 )
 def test_what_is_no_goal_is_refused(document, message):
