@@ -76,8 +76,9 @@ def moving_shadows(world: World, bodies: list[int]) -> MovingShadows:
         world: completed, in metres, support near z = 0.
         bodies: numbers of those that move; they must stand where they were captured.
     """
-    floor = _seen_floor(world)
-    bare = uncovered(world, bodies) if bodies else world
+    if not bodies:
+        return MovingShadows(world, ())
+    floor, bare = _seen_floor(world), uncovered(world, bodies)
     if floor is None or world.skin is not None:
         return MovingShadows(bare, ())
     splats = [bare.splats]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from splatworld.bodies.shadows import MovingShadows
     from splatworld.core.camera import Camera
     from splatworld.core.state import State
     from splatworld.core.world import World
@@ -40,12 +41,12 @@ class Options(Common):
     depth: bool = False
     """Also write NAME_depth.png: 16 bits, 1 step is 1 mm or a thousandth of a capture unit; 0 is unknown."""
     rollout: Path | None = None
-    """Rollout of this world: render its states, NAME_STEP.png, instead of the world at rest."""
+    """Rollout of this world: render its states, NAME_STEP.png, instead of the world at rest; what moves in it leaves no
+    hole where it stood, and its shadow goes along."""
     step: UseAppendAction[tuple[int, ...]] = ()
     """With --rollout: after how many actions; repeat it for more; the last one if left out."""
     video: bool = False
-    """With --rollout: write NAME.mp4 of all its states instead, in real time; what moves in it leaves no hole where it
-    stood, and its shadow goes along."""
+    """With --rollout: write NAME.mp4 of all its states instead, in real time."""
     body_ids: bool = False
     """Also write NAME_body.png: 16 bits, body + 1; 0 is none."""
 
@@ -67,14 +68,16 @@ def run(options: Options, terminal: Terminal) -> None:
         _film(world, names, options, terminal)
         return
     states = _states(options)
+    moving = _moving(world, [state for state in states.values() if state is not None])
     written = []
     for done, (name, (suffix, state)) in enumerate(product(names, states.items()), 1):
-        rendering = render(world, state, _camera(world, name, options))
-        found = {"": pictures.to_bytes(rendering.image)}
-        if options.depth:
-            found["_depth"] = pictures.depth_steps(rendering.depth)
-        if options.body_ids:
-            found["_body"] = pictures.body_steps(rendering.body_ids)
+        camera = _camera(world, name, options)
+        shown = render(moving.world, moving.state(state) if state else None, camera)
+        found = {"": pictures.to_bytes(shown.image)}
+        if options.depth or options.body_ids:
+            rendering = render(world, state, camera) if moving.casters else shown  # shadows are nothing to measure
+            found |= {"_depth": pictures.depth_steps(rendering.depth)} if options.depth else {}
+            found |= {"_body": pictures.body_steps(rendering.body_ids)} if options.body_ids else {}
         for kind, picture in found.items():
             file = options.output / f"{name.replace('/', '_')}{suffix}{kind}.png"
             write_file(file, pictures.encode_image(picture))
@@ -97,7 +100,6 @@ def _camera(world: World, name: str, options: Options) -> Camera:
 
 def _film(world: World, names: tuple[str, ...], options: Options, terminal: Terminal) -> None:
     """Write a video a camera."""
-    from splatworld.bodies.shadows import moving_shadows
     from splatworld.core.checks import InputError
     from splatworld.files import write_file
     from splatworld.recordings import load_rollout_of
@@ -108,9 +110,7 @@ def _film(world: World, names: tuple[str, ...], options: Options, terminal: Term
     if options.rollout is None or options.step or options.depth or options.body_ids:
         raise InputError("render: --video goes with --rollout and without --step, --depth, --body-ids.")
     states = load_rollout_of(world_id(options.world), options.rollout).states
-    moved = (states.world_from_body != states.world_from_body[0]).any(-1).any(0)
-    rigid = [i for i, body in enumerate(world.bodies) if body.kind == "rigid" and bool(moved[i])]
-    moving = moving_shadows(world, rigid)
+    moving = _moving(world, [states])
     world, frames = moving.world, moving.state(frames_between(states, FPS // ACTIONS))
     written, total = [], len(names) * len(frames.time)
 
@@ -142,3 +142,16 @@ def _states(options: Options) -> dict[str, State | None]:
     rollout = load_rollout_of(world_id(options.world), options.rollout, steps=options.step)
     steps = options.step or (rollout.actions.shape[-2],)
     return {f"_{step:06d}": rollout.states[step] for step in steps}
+
+
+def _moving(world: World, states: list[State]) -> MovingShadows:
+    """The world, ready to show these states: rigid bodies that are elsewhere in one of them leave no hole and no shadow."""
+    from splatworld.bodies.shadows import moving_shadows
+    from splatworld.core.world import rest_state
+
+    rest = rest_state(world).world_from_body
+    moved: set[int] = set()
+    for state in states:
+        away = (state.world_from_body != rest.to(state.world_from_body)).any(-1).reshape(-1, len(rest)).any(0)
+        moved |= set(away.nonzero()[:, 0].tolist())
+    return moving_shadows(world, [index for index in sorted(moved) if world.bodies[index].kind == "rigid"])
