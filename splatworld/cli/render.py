@@ -145,7 +145,7 @@ def _states(options: Options) -> dict[str, State | None]:
 
 
 def _moving(world: World, states: list[State]) -> MovingShadows:
-    """The world, ready to show these states: rigid bodies that are elsewhere in one of them leave no hole and no shadow."""
+    """The world, ready to show these states: rigid bodies that moved leave no hole and no shadow behind."""
     from splatworld.bodies.shadows import moving_shadows
     from splatworld.core.world import rest_state
 
