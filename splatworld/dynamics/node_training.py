@@ -23,6 +23,7 @@ from splatworld.dynamics.config import NodeTrainingConfig
 from splatworld.dynamics.deformable import Nodes, act_nodes
 from splatworld.dynamics.edges import NodeModel, Sighted, sight
 from splatworld.dynamics.nets import Net
+from splatworld.dynamics.node_calibration import calibrate_nodes
 from splatworld.dynamics.node_library import NodeBatch, NodeLibrary, draw_nodes, load_node_library
 from splatworld.dynamics.swing import swing
 from splatworld.episodes import read_document
@@ -239,8 +240,10 @@ def train_nodes(
     data = [{k: read_document(each)[1].get(k) for k in ("split", "seed", "count", "commit")} | {"folder": str(each)}
             for each in config.episodes]  # fmt: skip
     checks = [row["validation"] for row in training.losses if "validation" in row]
-    mine = {"training": asdict(config), "data": data, "commit": commit, "validation": checks[-1:]}
+    mine: dict[str, Any] = {"training": asdict(config), "data": data, "commit": commit, "validation": checks[-1:]}
     base.nodes = training.averaged.eval()
+    if validation is not None:
+        mine |= calibrate_nodes(base.nodes, validation, seed=config.seed)
     save_model(base, target, notes={**notes, "nodes": mine})
     curves = {**mine, "losses": training.losses}
     target.with_name(target.name + ".nodes.json").write_text(json.dumps(curves, indent=1) + "\n")

@@ -12,13 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from splatworld.core import pose
 from splatworld.core.camera import Camera
 from splatworld.core.state import State
 from splatworld.core.world import World
-from splatworld.dynamics.deformable import Nodes, act_nodes
-from splatworld.dynamics.edges import NodeModel
 from splatworld.dynamics.model import DynamicsModel
+from splatworld.dynamics.node_calibration import INTERVAL, roll_nodes
 from splatworld.dynamics.node_library import NodeBatch, NodeLibrary, load_node_library, node_stretches
 from splatworld.dynamics.predict import predict
 from splatworld.evaluate.report import Line, line
@@ -41,7 +39,6 @@ MOVED = 0.01
 """m that a node must truly get from its place to be counted."""
 MILLIMETRES = (8.0, 20.0)
 """Targets after 1 s and 3 s."""
-INTERVAL = 1.645
 STRETCH = 99.9
 """Percentile of edges whose stretch is told."""
 PICTURES = FOLDER / "dynamics-deformed.png"
@@ -84,28 +81,6 @@ def load_node_set(kind: str, split: str, count: int, say: Callable[..., object])
     name = {"soft": "soft body"}.get(kind, kind)
     label = f"{name}, held-out shapes and tools" if split == "test_heldout" else name
     return NodeSet(label, folder, DEFORMABLE[kind], load_node_library([folder]))
-
-
-@dataclass(frozen=True)
-class NodeRollouts:
-    """Predicted nodes of a batch, [T + 1, N, 3] m, and variances of each coordinate [T + 1, N] m^2."""
-
-    points: Tensor
-    variance: Tensor
-
-
-@torch.no_grad()
-def roll_nodes(model: NodeModel | None, batch: NodeBatch) -> NodeRollouts:
-    """Nodes by the network, or by the first guess alone where it is None; the tool is where it was."""
-    turn = pose.identity(len(batch.net.radius), dtype=torch.float64)[:, 3:]
-    still = torch.zeros_like(batch.velocities[0])
-    now = Nodes(torch.cat([batch.points[0], turn], dim=-1), torch.cat([batch.velocities[0], still], dim=-1),
-                torch.zeros(len(turn), dtype=torch.float64))  # fmt: skip
-    states = [now]
-    for t in range(len(batch.poses) - 1):
-        now = act_nodes(model, batch.scene, batch.net, now, batch.poses[t], batch.poses[t + 1], unsure=t == 0)[0]
-        states.append(now)
-    return NodeRollouts(torch.stack([s.poses[:, :3] for s in states]), torch.stack([s.variance for s in states]))
 
 
 def mujoco_nodes(node_set: NodeSet, knowledge: str, start: int, actions: int) -> Tensor:
