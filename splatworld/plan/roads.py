@@ -15,6 +15,8 @@ CELL = 0.01
 TIGHT, ROOMY = 0.002, 0.015
 """m: nearer than the first there is no way; below the second a way counts as longer, up to `DETOUR` times."""
 DETOUR = 4.0
+SLACK = 0.002
+"""m that a tool may sink in deeper while it leaves what it touches."""
 STEPS = ((1, 0), (0, 1), (1, 1), (1, -1), (2, 1), (1, 2), (2, -1), (1, -2))
 
 
@@ -96,8 +98,10 @@ def find_roads(obstacles: Obstacles, start: np.ndarray, low: np.ndarray, high: n
         low[0] + CELL * np.arange(shape[0]), low[1] + CELL * np.arange(shape[1]), ROOMY
     ).ravel()
     here = np.linalg.norm(knots - start, axis=1)
-    tightest = min(TIGHT, float(obstacles.gap(start[None])[0]) - CELL)
-    free = (gaps > TIGHT) | ((here < 2.5 * CELL) & (gaps > tightest))
+    # A tool that touches something may leave it, but not through it: it would take it along.
+    tightest = min(TIGHT, float(obstacles.gap(start[None])[0])) - SLACK
+    near = here < 2.5 * CELL
+    free = (gaps > TIGHT) | (near & (gaps > tightest))
     dearer = 1 + (DETOUR - 1) * np.clip((ROOMY - gaps) / ROOMY, 0, 1)
     number = np.arange(len(knots)).reshape(shape)
     rows, columns, weights = [], [], []
@@ -109,7 +113,8 @@ def find_roads(obstacles: Obstacles, start: np.ndarray, low: np.ndarray, high: n
         columns.append(b[open_])
         weights.append(CELL * np.hypot(dx, dy) * (dearer[a] + dearer[b])[open_] / 2)
     # The start is a knot of its own, tied to the free ones around it.
-    around = np.flatnonzero(free & (here < 2.5 * CELL))
+    around = np.flatnonzero(free & near)
+    around = around[obstacles.gap((knots[around] + start) / 2) > tightest]
     rows.append(np.full(len(around), len(knots)))
     columns.append(around)
     weights.append(np.maximum(here[around], 1e-6))

@@ -92,18 +92,19 @@ def test_a_plan_begins_around_what_was_best_before():
     assert costs[-1] < costs[0]
 
 
-def test_a_deadline_is_kept_by_trying_less():
+def test_a_deadline_is_kept_by_trying_less(monkeypatch):
     world, state = block_world()
+    now = [0.0]  # time goes by in predictions alone, whatever else the machine does
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
 
     def slow(world, state, actions):
-        time.sleep(0.004 + 0.0005 * len(actions))
+        now[0] += 0.004 + 0.0005 * len(actions)
         return plain(world, state, actions)
 
     planner = Planner(world, to(0.1, 0.02), dynamics=slow, config=PlanConfig(candidates=2000))
-    planner.plan(state, deadline=200)
-    found = [planner.plan(state, deadline=200) for _ in range(5)]
-    assert min(each.candidates for each in found) > 1
-    assert sorted(each.seconds for each in found)[2] < 0.205
+    found = [planner.plan(state, deadline=200) for _ in range(4)]
+    assert min(each.candidates for each in found) > 100
+    assert max(each.seconds for each in found) <= 0.2
 
 
 def test_a_clock_counts_what_fits():
