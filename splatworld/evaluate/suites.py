@@ -15,6 +15,7 @@ SUITES = {
     "bodies": "splatworld.evaluate.bodies",
     "permanence": "splatworld.evaluate.permanence",
     "dynamics": "splatworld.evaluate.dynamics",
+    "queries": "splatworld.evaluate.queries",
     "planning": "splatworld.evaluate.planning",
 }
 """Suite -> module with `run(*, quick, long, progress) -> Report`."""

@@ -18,6 +18,8 @@ CELLS_ACROSS = 24
 """Of a body's surface, along its longest side, that are told apart by what was seen of them."""
 VOTES = 5
 """Splats that say whether a place of a surface was seen."""
+PLANE = 0.0005
+"""m below the support that still count as its surface."""
 SURFACE = 0.002
 """m, standard deviation of a surface that was made of a capture's splats."""
 CREASES = 1 / 6
@@ -27,7 +29,8 @@ CREASES = 1 / 6
 def unseen_space(world: World) -> DistanceGrid | None:
     """Distances to the space that no camera of the capture has seen, in the frame of the background.
 
-    Half a cell before the first sample that was not seen, and at the border of the grid, it is 0. The inside of bodies
+    A cell before the first sample that was not seen, at the border of the grid, and just below the plane of the support
+    it is 0: what lies between a sample that was seen and one that was not counts as unseen. The inside of bodies
     that can move counts as seen where they were captured: when they go, there is nothing left there.
 
     Returns:
@@ -41,8 +44,27 @@ def unseen_space(world: World) -> DistanceGrid | None:
         if body.grid is not None and body.kind != "static":
             own_from_grid = pose.compose(pose.inverse(body.rest_pose.double()), first.rest_pose.double())
             _add_inside(known, grid, body.grid, own_from_grid)
-    away = distance_transform_edt(np.pad(known.numpy(), 1))[1:-1, 1:-1, 1:-1]
-    return DistanceGrid(grid.origin, grid.spacing, torch.from_numpy((away - 0.5) * grid.spacing).float(), known)
+    top = _support(grid)
+    heights = grid.origin[2] + grid.spacing * torch.arange(known.shape[2], dtype=torch.float64)
+    open_ = known if top is None else known | (heights < top)
+    away = distance_transform_edt(np.pad(open_.numpy(), 1))[1:-1, 1:-1, 1:-1]
+    values = torch.from_numpy((away - 1) * grid.spacing)
+    if top is not None:
+        values = torch.minimum(values, heights - top + PLANE)
+    return DistanceGrid(grid.origin, grid.spacing, values.float(), known)
+
+
+def _support(grid: DistanceGrid) -> float | None:
+    """m, the top of what is solid all the way down; None if there is no such thing.
+
+    Splats of a background are shells of half a spacing: what is deeper lies below a plane, and its distance says how
+    far. The grid's samples blur where that begins; a plane does not.
+    """
+    solid = torch.nonzero(grid.values < -0.75 * grid.spacing)
+    if not len(solid):
+        return None
+    tops = grid.origin[2] + grid.spacing * solid[:, 2] - grid.values[tuple(solid.T)]
+    return float(tops.mean()) if float(tops.max() - tops.min()) < SURFACE else None
 
 
 def _add_inside(known: Tensor, grid: DistanceGrid, body: DistanceGrid, own_from_grid: Tensor) -> None:
