@@ -21,6 +21,7 @@ from splatworld.core.robot import ACTION_SECONDS
 from splatworld.dynamics.checkpoint import PACKAGED, load_model, read_notes, save_model
 from splatworld.dynamics.config import NodeTrainingConfig
 from splatworld.dynamics.deformable import Nodes, act_nodes
+from splatworld.dynamics.echo import EchoPool
 from splatworld.dynamics.edges import NodeModel, Sighted, sight
 from splatworld.dynamics.nets import Net
 from splatworld.dynamics.node_calibration import calibrate_nodes
@@ -65,7 +66,7 @@ class NodeTraining:
         self.model = NodeModel(config.model)
         self.averaged = copy.deepcopy(self.model).requires_grad_(False)
         self._optimiser = torch.optim.Adam(self.model.parameters(), lr=config.rate)
-        self._pool: dict[int, Seen] = {}
+        self._pool = EchoPool(self._seen, size=config.pool, reuse=config.reuse, seed=config.seed)
         self._checks = [] if validation is None else [
             see_nodes(None, draw_nodes(validation, 2 * config.batch, 1, torch.Generator().manual_seed(i)), 0, 0.0, i)
             for i in range(CHECKS)
@@ -78,7 +79,7 @@ class NodeTraining:
     def train_step(self) -> float:
         """One step; returns its loss."""
         config, spreads = self.config, self.step >= self.config.steps
-        seen = self._seen()
+        seen = self._pool.at(self.step)
         if spreads and self.step == config.steps:
             self.model.load_state_dict(self.averaged.state_dict())
         loss = node_loss(self.model, seen, spreads=spreads)
@@ -132,23 +133,13 @@ class NodeTraining:
         self.step = int(state["progress"]["step"])
         self.losses = json.loads(state["progress"]["losses"].numpy().tobytes())
 
-    def _seen(self) -> Seen:
-        """What the present step trains on: a pool of batches is used several times over, in other orders."""
+    def _seen(self, key: int, block: int) -> Seen:
+        """A batch; from its own predictions only when it has learned something."""
         config = self.config
-        block, place = divmod(self.step, config.pool * config.reuse)
-        turn, index = divmod(place, config.pool)
-        if turn:
-            generator = torch.Generator().manual_seed(config.seed * 1_000_003 + block * config.reuse + turn)
-            index = int(torch.randperm(config.pool, generator=generator)[index])
-        key = block * config.pool + index
-        if key not in self._pool:
-            self._pool = {k: seen for k, seen in self._pool.items() if k >= block * config.pool}
-            generator = torch.Generator().manual_seed(config.seed * 1_000_003 + key)
-            # From its own predictions only when it has learned something.
-            ahead = int(torch.randint(config.ahead + 1, (), generator=generator)) if block else 0
-            batch = draw_nodes(self.library, config.batch, ahead + 1, generator)
-            self._pool[key] = see_nodes(self.averaged, batch, ahead, config.noise, key)
-        return self._pool[key]
+        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + key)
+        ahead = int(torch.randint(config.ahead + 1, (), generator=generator)) if block else 0
+        batch = draw_nodes(self.library, config.batch, ahead + 1, generator)
+        return see_nodes(self.averaged, batch, ahead, config.noise, key)
 
     def _rate(self) -> float:
         config = self.config

@@ -17,6 +17,7 @@ from splatworld import native
 from splatworld.dynamics.calibration import calibrate
 from splatworld.dynamics.checkpoint import save_model
 from splatworld.dynamics.config import STAGES, TrainingConfig
+from splatworld.dynamics.echo import EchoPool
 from splatworld.dynamics.library import Batch, Library, draw, load_library
 from splatworld.dynamics.losses import Sight, likelihood_loss, rollout_loss, see, single_loss
 from splatworld.dynamics.model import DynamicsModel
@@ -47,7 +48,9 @@ class Training:
         self.model = DynamicsModel(config.model)
         self.averaged = {name: value.detach().clone() for name, value in self.model.named_parameters()}
         self._moments = {name: torch.zeros(2, *value.shape) for name, value in self.averaged.items()}
-        self._pool: dict[int, list[Sight]] = {}
+        self._pool = EchoPool(
+            lambda key, _: self._seen(library, key), size=config.pool, reuse=config.reuse, seed=config.seed
+        )
         self._checks = [] if validation is None else [self._seen(validation, 7_000_000 + i) for i in range(CHECKS)]
 
     def train_step(self) -> float:
@@ -58,7 +61,7 @@ class Training:
         if stage == "rollout":
             loss = self._rollout(self.step)
         else:
-            loss = self._loss(self.model, self._sights(), stage, self.step)
+            loss = self._loss(self.model, self._pool.at(self.step), stage, self.step)
         if loss.requires_grad:
             gradients = torch.autograd.grad(loss, [parameters[name] for name in trained], allow_unused=True)
             self._update({name: g for name, g in zip(trained, gradients, strict=True) if g is not None})
@@ -95,22 +98,6 @@ class Training:
         self.averaged, self._moments = dict(state["averaged"]), dict(state["moments"])
         self.step = int(state["progress"]["step"])
         self.losses = json.loads(state["progress"]["losses"].numpy().tobytes())
-
-    def _sights(self) -> list[Sight]:
-        """What the present step trains on. Looking costs more than learning: a pool of batches is used several times
-        over, each time in another order and by other members (Choi et al., "Faster neural network training with data
-        echoing", 2019)."""
-        config = self.config
-        block, place = divmod(self.step, config.pool * config.reuse)
-        turn, index = divmod(place, config.pool)
-        if turn:
-            generator = torch.Generator().manual_seed(config.seed * 1_000_003 + block * config.reuse + turn)
-            index = int(torch.randperm(config.pool, generator=generator)[index])
-        key = block * config.pool + index
-        if key not in self._pool:
-            self._pool = {k: sights for k, sights in self._pool.items() if k >= block * config.pool}
-            self._pool[key] = self._seen(self.library, key)
-        return self._pool[key]
 
     def _seen(self, library: Library, key: int) -> list[Sight]:
         batch, generator = self._batch(library, key, 1)

@@ -10,6 +10,7 @@ import torch
 
 from splatworld.core.checks import InputError, check_choice
 from splatworld.episodes import SUBSTATES, Episodes
+from splatworld.node_episodes import NodeEpisodes
 from splatworld.simulate.episodes.physics import build
 from splatworld.simulate.episodes.record import Episode, record
 from splatworld.simulate.episodes.scene import Parameters, Ranges, Scene, Tool
@@ -38,15 +39,6 @@ def scene_at(episodes: Episodes, number: int, action: int = 0, *, step: float = 
     count = int(bodies.sum())
     truth = {name: _array(value[number, :count]) for name, value in vars(episodes.truth).items()}
     truth["body_friction"] = truth["body_friction"][:, :count]
-    tool = None
-    if episodes.tool_ids[number] >= 0:
-        tool = Tool(
-            name=episodes.tools[int(episodes.tool_ids[number])],
-            servo=Servo(_array(episodes.force[number])),
-            joints=_array(episodes.joints[number, state]),
-            velocities=_array(episodes.joint_velocities[number, state]),
-            target=_array(episodes.targets[number, action]),
-        )
     poses = _array(episodes.poses[number, state, :count])
     poses[:, 3:] /= np.linalg.norm(poses[:, 3:], axis=1, keepdims=True)
     return Scene(
@@ -55,8 +47,21 @@ def scene_at(episodes: Episodes, number: int, action: int = 0, *, step: float = 
         poses=poses,
         twists=_array(episodes.twists[number, state, :count]),
         parameters=Parameters(**truth),
-        tool=tool,
+        tool=tool_at(episodes, number, action),
         step=step,
+    )
+
+
+def tool_at(episodes: Episodes | NodeEpisodes, number: int, action: int) -> Tool | None:
+    """The tool of a stored episode as it was before one of its actions; None where there was none."""
+    if episodes.tool_ids[number] < 0:
+        return None
+    return Tool(
+        name=episodes.tools[int(episodes.tool_ids[number])],
+        servo=Servo(_array(episodes.force[number])),
+        joints=_array(episodes.joints[number, action * SUBSTATES]),
+        velocities=_array(episodes.joint_velocities[number, action * SUBSTATES]),
+        target=_array(episodes.targets[number, action]),
     )
 
 

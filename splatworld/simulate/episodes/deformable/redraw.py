@@ -8,15 +8,12 @@ import numpy as np
 import torch
 
 from splatworld.core.checks import InputError, check_choice
-from splatworld.episodes import SUBSTATES
 from splatworld.node_episodes import NodeEpisodes
 from splatworld.simulate.episodes.deformable.families import Parameters, Ranges
 from splatworld.simulate.episodes.deformable.physics import Physics, Scene
 from splatworld.simulate.episodes.deformable.record import Episode, record
 from splatworld.simulate.episodes.deformable.shapes import KINDS, Shape
-from splatworld.simulate.episodes.redraw import KNOWLEDGE
-from splatworld.simulate.episodes.scene import Tool
-from splatworld.simulate.episodes.tools import Servo
+from splatworld.simulate.episodes.redraw import KNOWLEDGE, tool_at
 
 
 def scene_at(episodes: NodeEpisodes, number: int, action: int = 0, *, step: float = 0.004) -> Scene:
@@ -36,22 +33,13 @@ def scene_at(episodes: NodeEpisodes, number: int, action: int = 0, *, step: floa
     elements = elements[elements[:, 0] >= 0, : KINDS.index(kind) + 2]
     natural = _array(episodes.natural[number, :count])
     spacing = float(np.linalg.norm(np.diff(natural[elements[:, :2]], axis=1), axis=-1).min())
-    tool = None
-    if episodes.tool_ids[number] >= 0:
-        tool = Tool(
-            name=episodes.tools[int(episodes.tool_ids[number])],
-            servo=Servo(_array(episodes.force[number])),
-            joints=_array(episodes.joints[number, action * SUBSTATES]),
-            velocities=_array(episodes.joint_velocities[number, action * SUBSTATES]),
-            target=_array(episodes.targets[number, action]),
-        )
     held, obstacle = int(episodes.held[number]), int(episodes.obstacle_ids[number])
     return Scene(
         shape=Shape(kind, natural, elements, float(episodes.radius[number]), spacing),
         points=_array(episodes.points[number, action, :count]),
         velocities=_array(episodes.velocities[number, action, :count]),
         parameters=Parameters(**{name: float(value[number]) for name, value in vars(episodes.truth).items()}),
-        tool=tool,
+        tool=tool_at(episodes, number, action),
         held=None if held < 0 else held,
         obstacles=() if obstacle < 0 else (episodes.obstacles[obstacle],),
         obstacle_poses=_array(episodes.obstacle_poses[number : number + 1])[: int(obstacle >= 0)],
