@@ -30,12 +30,13 @@ class TrainingConfig:
         pool, reuse: batches of single steps that are kept, and how often each is used.
         horizon: actions that rollouts grow to, from 2.
         rate, last_rate: learning rate at first and at the end of each stage, falling as a cosine.
-        warmup: steps over which the rate rises.
+        warmup: steps over which the rate rises, in each stage.
         clip: largest norm of a gradient.
         average: share of the averaged weights kept at a step.
         check_every: steps between measurements on `validation`.
         seed: of weights and batches.
         threads: of everything; results are repeatable with 1.
+        device: of the network, as torch names it; everything else is computed on the CPU.
         noise: added to inputs.
         model: the network's size.
     """
@@ -59,6 +60,7 @@ class TrainingConfig:
     check_every: int = 500
     seed: int = 0
     threads: int = 1
+    device: str = "cpu"
     noise: Noise = field(default_factory=Noise)
     model: ModelConfig = field(default_factory=ModelConfig)
 

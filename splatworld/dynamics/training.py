@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from splatworld import native
+from splatworld.core.checks import InputError
 from splatworld.dynamics.calibration import calibrate
 from splatworld.dynamics.checkpoint import save_model
 from splatworld.dynamics.config import STAGES, TrainingConfig
@@ -45,9 +46,9 @@ class Training:
         self.step = 0
         self.losses: list[dict[str, Any]] = []
         torch.manual_seed(config.seed)
-        self.model = DynamicsModel(config.model)
+        self.model = DynamicsModel(config.model).to(config.device)
         self.averaged = {name: value.detach().clone() for name, value in self.model.named_parameters()}
-        self._moments = {name: torch.zeros(2, *value.shape) for name, value in self.averaged.items()}
+        self._moments: dict[str, Tensor] = {}
         self._pool = EchoPool(
             lambda key, _: self._seen(library, key), size=config.pool, reuse=config.reuse, seed=config.seed
         )
@@ -56,6 +57,9 @@ class Training:
     def train_step(self) -> float:
         """One step; returns its loss."""
         config, stage = self.config, self.config.stage(self.step)
+        if self._since() == 0:
+            # Rollouts have far larger gradients than single steps at their end: by the old scale each would be a leap.
+            self._moments = {name: torch.stack([value] * 2).zero_() for name, value in self.averaged.items()}
         parameters = dict(self.model.named_parameters())
         trained = [name for name in parameters if name.startswith("spread") == (stage == "spread")]
         if stage == "rollout":
@@ -74,13 +78,13 @@ class Training:
 
     def check(self) -> float:
         """Mean loss of the averaged network's single steps on `validation`."""
-        model = self.result()
+        model = self.result().to(self.config.device)
         with torch.no_grad():
             losses = [float(self._loss(model, sights, "single", i)) for i, sights in enumerate(self._checks)]
         return sum(losses) / len(losses)
 
     def result(self) -> DynamicsModel:
-        """The network with averaged weights."""
+        """The network with averaged weights, on the CPU."""
         model = DynamicsModel(self.config.model)
         model.load_state_dict(self.averaged)
         return model.eval().requires_grad_(False)
@@ -95,7 +99,9 @@ class Training:
     def restore(self, state: dict[str, dict[str, Tensor]]) -> None:
         """Go on from a state of a training with the same options."""
         self.model.load_state_dict(state["weights"])
-        self.averaged, self._moments = dict(state["averaged"]), dict(state["moments"])
+        device = self.config.device
+        self.averaged = {name: value.to(device) for name, value in state["averaged"].items()}
+        self._moments = {name: value.to(device) for name, value in state["moments"].items()}
         self.step = int(state["progress"]["step"])
         self.losses = json.loads(state["progress"]["losses"].numpy().tobytes())
 
@@ -134,9 +140,7 @@ class Training:
         if not bool(torch.isfinite(norm)):
             return
         shrink = min(1.0, self.config.clip / max(float(norm), 1e-12))
-        config = self.config
         rate, since = self._rate(), self._since() + 1
-        done = since if config.stage(self.step) == "spread" else self.step + 1
         with torch.no_grad():
             for name, parameter in self.model.named_parameters():
                 if name not in gradients:
@@ -145,8 +149,8 @@ class Training:
                 first, second = self._moments[name]
                 first.lerp_(gradient, 0.1)
                 second.lerp_(gradient.square(), 0.001)
-                size = (second / (1 - 0.999**done)).sqrt() + 1e-8
-                parameter.sub_(rate * (first / (1 - 0.9**done)) / size)
+                size = (second / (1 - 0.999**since)).sqrt() + 1e-8
+                parameter.sub_(rate * (first / (1 - 0.9**since)) / size)
                 # Early in a stage the average follows closely.
                 keep = min(self.config.average, (since - 1) / (since + 10))
                 self.averaged[name].lerp_(parameter, 1 - keep)
@@ -164,7 +168,7 @@ class Training:
         config, stage = self.config, self.config.stage(self.step)
         first = config.rate * (ROLLOUT_RATE if stage == "rollout" else 1)
         cosine = 0.5 * (1 + math.cos(math.pi * self._since() / getattr(config, stage)))
-        rise = min(1.0, (self.step + 1) / max(config.warmup, 1))
+        rise = min(1.0, (self._since() + 1) / max(config.warmup, 1))
         return rise * (config.last_rate + (first - config.last_rate) * cosine)
 
 
@@ -186,9 +190,16 @@ def train(
         say: told in one sentence when a training is resumed or cannot be saved.
 
     Raises:
-        InputError: episodes are missing, or `path` cannot be written.
+        InputError: episodes are missing, `path` cannot be written, or torch has no such device.
     """
     target = Path(path)
+    try:
+        torch.empty(0, device=config.device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"train-dynamics: no device '{config.device}' ({reason}); 'device: cpu' works anywhere."
+        ) from error
     torch.set_num_threads(config.threads)
     native.set_threads(config.threads)
     library = load_library(config.episodes, most=config.most, progress=lambda a, b: progress("shapes", a, b))

@@ -15,7 +15,7 @@ from splatworld.dynamics.library import BODIES, NOTHING, draw, load_library
 from splatworld.dynamics.losses import start
 from splatworld.dynamics.model import DynamicsModel, ModelConfig
 from splatworld.dynamics.scene import Kind
-from splatworld.dynamics.training import Training, train
+from splatworld.dynamics.training import ROLLOUT_RATE, Training, train
 from splatworld.episodes import SUBSTATES
 from splatworld.simulate.episodes.configs import family_config
 from splatworld.simulate.episodes.generate import generate
@@ -82,6 +82,19 @@ def test_spread_is_learned_while_means_stand_still(library, config):
         assert torch.equal(value, before[name]) != name.startswith("spread"), name
     losses = [row["loss"] for row in training.losses]
     assert sum(losses[-3:]) < sum(losses[:3])
+
+
+def test_a_stage_begins_without_the_last_ones_momentum(library, config):
+    """By the scale of small gradients, the first of larger ones would be leaps: steps stay within the learning rate."""
+    training = Training(replace(config, single=8, rollout=2, warmup=1, rate=1e-3), library)
+    for _ in range(8):
+        training.train_step()
+    for each in training._moments.values():
+        each[1] *= 1e-4
+    before = {name: value.detach().clone() for name, value in training.model.named_parameters()}
+    training.train_step()
+    leaps = [float((value.detach() - before[name]).abs().max()) for name, value in training.model.named_parameters()]
+    assert 0 < max(leaps) <= 1.01 * training.config.rate * ROLLOUT_RATE
 
 
 def test_each_pace_has_its_own_correlation(library, monkeypatch):
@@ -167,3 +180,5 @@ def test_bad_options_are_named(tmp_path, config):
         replace(config, batch=0)
     with pytest.raises(InputError, match="no episodes"):
         train(replace(config, episodes=(str(tmp_path),)), tmp_path / "model")
+    with pytest.raises(InputError, match="no device 'gpu'"):
+        train(replace(config, device="gpu"), tmp_path / "model")
