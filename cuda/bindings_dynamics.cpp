@@ -201,12 +201,13 @@ void bind_dynamics(nb::module_& m) {
   });
   m.def("coast_bodies", [](const PackedScene& scene, const CoastingRules& rules, Array<int64_t> first,
                            Array<int64_t> body, Array<double> poses, Array<double> twists, Array<double> ends,
-                           Array<float> typical_mass, Array<float> spread, Array<float> gravity, double seconds,
-                           Array<uint8_t> room, Array<float> motion, Array<float> twist) {
+                           Array<float> typical_mass, Array<float> latents, Array<float> spread, Array<float> gravity,
+                           double seconds, Array<uint8_t> room, Array<float> motion, Array<float> twist) {
     nb::gil_scoped_release release;
     coast_bodies(scene.view(), rules,
                  {first.data(), body.data(), poses.data(), twists.data(), ends.data(), typical_mass.data(),
-                  spread.data(), gravity.data(), seconds, motion.data(), twist.data()},
+                  latents.data(), static_cast<int>(latents.shape(2)), spread.data(), gravity.data(), seconds,
+                  motion.data(), twist.data()},
                  rooms_of(room));
   });
   m.def("read_motion", [](const PackedScene& scene, const FeatureScales& scales, const PackedNetwork& network,

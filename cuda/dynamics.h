@@ -93,11 +93,13 @@ void find_touches(const SceneArrays& scene, const TouchRules& rules, const doubl
                   const uint8_t* wanted, const int64_t* first, const Rooms& rooms, const TouchArrays& out);
 
 // coasting.cpp
+// What is believed of a body, 0 of one that nobody knows; as in splatworld/dynamics/latents.py.
+enum Latent { SUPPORT_FRICTION, MASS, TOOL_FRICTION, CENTER, KNOWN_LATENTS = CENTER + 3 };
 struct CoastingRules {
   float reach;     // distance that is known
   float near;      // distance after a step up to which a contact is one
   float slop;      // depth that is allowed
-  float friction;
+  float friction;  // where nothing is known of a body
   float settled;   // m/s; changes below it end the iterations
   int steps, iterations;
 };
@@ -105,6 +107,8 @@ struct CoastingInputs {
   const int64_t *first, *body;          // [S + 1] the row of each state's first, [N] bodies that move
   const double *poses, *twists, *ends;  // [S, B, 7 or 6]
   const float* typical_mass;            // [S, B]
+  const float* latents;                 // [S, B, latent_count], the first as in enum Latent
+  int latent_count;
   const float *spread, *gravity;        // [L, 3, 3], [3]
   double seconds;
   float *motion, *twist;                // out: [N, 6] world axes

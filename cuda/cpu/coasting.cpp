@@ -1,4 +1,4 @@
-// How bodies move that have the frictions of the average; see splatworld/dynamics/coasting.py. Jean, "The non-smooth
+// How bodies move that are as they are believed to be; see splatworld/dynamics/coasting.py. Jean, "The non-smooth
 // contact dynamics method" (1999): implicit steps, contact by contact over and over (Gauss-Seidel).
 #include <algorithm>
 #include <tuple>
@@ -15,12 +15,18 @@ constexpr int PAIR_CONTACTS = 4;
 constexpr int LEVELS = 3;      // of a pile, whose weight is borne from the first
 constexpr float FLAT = 1e-6f;  // m^2 by which feet count as apart that are in a row
 
-void move_pose_by(double* pose, Float8 v) {
+// `pose` displaced by v of a point of the body at `center`, body axes.
+void move_pose_by(double* pose, Float8 v, Vec3<double> center = {0, 0, 0}) {
   const float motion[6] = {v[0], v[1], v[2], v[4], v[5], v[6]};
+  const Vec3<double> before = apply(read_pose(pose).turn, center);
   move_pose(pose, motion);
+  const Vec3<double> after = apply(read_pose(pose).turn, center);
+  pose[0] += before.x - after.x, pose[1] += before.y - after.y, pose[2] += before.z - after.z;
 }
 
 Vec3<float> vec3(const float* v) { return {v[0], v[1], v[2]}; }
+
+Vec3<float> angular(Float8 twist) { return {twist[4], twist[5], twist[6]}; }
 
 Mat3<float> inverse(const Mat3<float>& a) {
   Mat3<float> out;
@@ -102,7 +108,7 @@ struct State {
       for (int m = 0; m < movers; ++m) {
         Mover& each = room.movers[m];
         // What nothing holds falls as a parabola does.
-        move_pose_by(room.now + 7 * each.body, seconds * (each.twist - (each.pushed ? 0.0f : 0.5f) * fall));
+        move_pose_by(room.now + 7 * each.body, seconds * (each.twist - (each.pushed ? 0.0f : 0.5f) * fall), each.center);
         each.pushed = false;
       }
       for (int64_t b = 0; b < scene.bodies; ++b)
@@ -112,7 +118,9 @@ struct State {
         }
     }
     for (int m = 0; m < movers; ++m, ++row) {
-      const Mover& each = room.movers[m];
+      Mover& each = room.movers[m];
+      look_at(each);
+      each.twist -= six(cross(angular(each.twist), each.lever), {0, 0, 0});
       double way[6];
       travel(in.poses + 7 * (first + each.body), room.now + 7 * each.body, way);
       for (int k = 0; k < 6; ++k) {
@@ -133,15 +141,27 @@ struct State {
     }
     for (; row < end; ++row) {
       const int64_t b = in.body[row];
-      const float mass = std::max(in.typical_mass[first + b], 1e-3f), *s = in.spread + 9 * shape_ids[b];
+      const float *s = in.spread + 9 * shape_ids[b], *known = in.latents + (first + b) * in.latent_count;
+      const float mass = std::max(in.typical_mass[first + b], 1e-3f) * std::exp(known[MASS]);
       Mat3<float> inertia;
       for (int i = 0; i < 3; ++i)
         for (int j = 0; j < 3; ++j)
           inertia.m[i][j] = mass * ((i == j ? s[0] + s[4] + s[8] + 1e-6f : 0.0f) - s[3 * i + j]);
       room.mover[b] = movers;
-      const Float8 twist = six(in.twists + 6 * (first + b));
-      room.movers[movers++] = {static_cast<int>(b), 1 / mass, inverse(inertia), {}, twist, false};
+      double center[3];
+      for (int k = 0; k < 3; ++k) center[k] = double(known[CENTER + k]) * std::sqrt(std::max(s[4 * k], 0.0f));
+      Mover& each = room.movers[movers++];
+      each = {static_cast<int>(b), 1 / mass, inverse(inertia), {}, {center[0], center[1], center[2]}, {}, Float8{}, false};
+      look_at(each);
+      each.twist = six(in.twists + 6 * (first + b));
+      each.twist += six(cross(angular(each.twist), each.lever), {0, 0, 0});
     }
+  }
+
+  // Where the centre of mass of a mover lies now.
+  void look_at(Mover& each) const {
+    const Vec3<double> lever = apply(read_pose(room.now + 7 * each.body).turn, each.center);
+    each.lever = {float(lever.x), float(lever.y), float(lever.z)};
   }
 
   void place() {
@@ -151,6 +171,7 @@ struct State {
     }
     for (int m = 0; m < movers; ++m) {
       Mover& each = room.movers[m];
+      look_at(each);
       const Mat3<double>& turn = room.placed[each.body].turn;
       float half[3][3];
       for (int i = 0; i < 3; ++i)
@@ -203,9 +224,13 @@ struct State {
     if (dot(across, across) < 1e-8f)
       across = cross(normal, std::abs(normal.x) < 0.5f ? Vec3<float>{1, 0, 0} : Vec3<float>{0, 1, 0});
     across = (1 / std::sqrt(dot(across, across))) * across;
-    const Vec3<float> directions[3] = {normal, across, cross(normal, across)}, arms[2] = {arm_a, arm_b};
+    const Vec3<float> directions[3] = {normal, across, cross(normal, across)};
     const int movers_of[2] = {room.mover[a], room.mover[b]};
+    Vec3<float> arms[2] = {arm_a, arm_b};
+    for (int side = 0; side < 2; ++side)
+      if (movers_of[side] >= 0) arms[side] = arms[side] - room.movers[movers_of[side]].lever;
     to.a = movers_of[0], to.b = movers_of[1];
+    to.friction = friction(a, b);
     to.own = to.opens = Float4{};
     float give[3] = {0, 0, 0};
     for (int side = 0; side < 2; ++side) {
@@ -224,6 +249,13 @@ struct State {
       else to.opens += to.along(side, to.gain[side][0]);
     }
     for (int d = 0; d < 3; ++d) to.ease[d] = 1 / give[d];
+  }
+
+  // Of a mover with what carries or pushes it; of two movers nothing is known.
+  float friction(int a, int b) const {
+    if (room.mover[b] >= 0) return rules.friction;
+    const float* known = in.latents + (first + a) * in.latent_count;
+    return rules.friction * std::exp(known[kinds[b] == TOOL ? TOOL_FRICTION : SUPPORT_FRICTION]);
   }
 
   // Begins with what each body bears, in balance on its feet: many ways to carry it are as good, and this one is near.
@@ -269,7 +301,7 @@ struct State {
       float changed = 0;
       for (const Pair* pair = room.pairs; pair < room.pairs + pairs; ++pair)
         for (int i = pair->first; i < pair->end; ++i)
-          changed = std::max(changed, room.contacts[i].settle(room.movers, seconds, rules.slop, rules.friction));
+          changed = std::max(changed, room.contacts[i].settle(room.movers, seconds, rules.slop));
       if (changed < rules.settled) break;
     }
   }

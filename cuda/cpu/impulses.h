@@ -28,7 +28,9 @@ struct Mover {
   float lightness;        // 1/kg
   Mat3<float> readiness;  // 1/(kg m^2), body axes
   Mat3<float> turning;    // the same, world axes
-  Float8 twist;
+  Vec3<double> center;    // m, of mass, from the body's origin, body axes
+  Vec3<float> lever;      // the same, world axes
+  Float8 twist;           // of the centre of mass
   bool pushed;
 };
 
@@ -36,6 +38,7 @@ struct Mover {
 struct Contact {
   int a, b;
   float gap;             // m
+  float friction;
   Float4 wrench[2][6];   // of a unit impulse on either body, direction by direction
   Float8 gain[2][3];     // the twist that it gives
   Float4 own;            // m/s of what goes its own way
@@ -68,7 +71,7 @@ struct Contact {
   }
 
   // Pushes so that it closes at most, and slides only where friction is used up. Returns the m/s that this changes.
-  float settle(Mover* movers, float seconds, float slop, float friction) {
+  float settle(Mover* movers, float seconds, float slop) {
     // What overlaps moves apart slowly: what is pinched would be flung away.
     const float room = gap > 0 ? gap : std::max(std::min(gap + slop, 0.0f), -PARTING * seconds);
     Float4 open = opening(movers);

@@ -1,4 +1,4 @@
-"""Where bodies go that have the frictions of the average: what the network corrects."""
+"""Where bodies go that are as they are believed to be: what the network corrects."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from splatworld.dynamics.touch import Touch
 from splatworld.geometry.contacts import REACH
 
 FRICTION = 0.5
-"""Coulomb's, between all: in the middle of what household things have. Nobody knows it of a body that is seen for the
-first time."""
+"""Coulomb's, between all of which nobody knows: in the middle of what household things have."""
 STEPS, SECONDS = (2, 3), 0.05
 """Steps in times up to `SECONDS`, and in longer ones."""
 ITERATIONS, SETTLED = 16, 1e-3
@@ -37,8 +36,10 @@ class Coasting:
     twist: Tensor
 
 
-def coast(scene: Scene, touch: Touch, poses: Tensor, twists: Tensor, ends: Tensor, seconds: float) -> Coasting:
-    """Rigid bodies of uniform density pushed by tools, by each other and by what they stand on.
+def coast(
+    scene: Scene, touch: Touch, poses: Tensor, twists: Tensor, latents: Tensor, ends: Tensor, seconds: float
+) -> Coasting:
+    """Rigid bodies pushed by tools, by each other and by what they stand on.
 
     Implicit steps of which each finds its contacts anew, with Coulomb's friction (Jean, "The non-smooth contact
     dynamics method", 1999; Stewart and Trinkle, "An implicit time-stepping scheme for rigid body dynamics with
@@ -53,6 +54,7 @@ def coast(scene: Scene, touch: Touch, poses: Tensor, twists: Tensor, ends: Tenso
         touch: of N bodies.
         poses: [S, B, 7].
         twists: [S, B, 6].
+        latents: [S, B, 8] what is believed of them, as `latents.py` tells.
         ends: [S, B, 7] where tools end.
         seconds: how long the step is.
     """
@@ -63,7 +65,8 @@ def coast(scene: Scene, touch: Touch, poses: Tensor, twists: Tensor, ends: Tenso
     rules = kernels.CoastingRules(REACH, NEAR, SLOP, FRICTION, SETTLED, STEPS[seconds > SECONDS], ITERATIONS)
     kernels.coast_bodies(
         scene.packed, rules, first, touch.body.contiguous(), scene.posed(poses), scene.numbers("twists", twists, 6),
-        scene.posed(ends), scene.typical_mass.contiguous(), scene.solids.spread, scene.gravity.float(), seconds,
+        scene.posed(ends), scene.typical_mass.contiguous(), latents.detach().float().contiguous(), scene.solids.spread,
+        scene.gravity.float(), seconds,
         room(kernels.coasting_room(scene.packed)), motion, twist,
     )  # fmt: skip
     before, fall = twists[at].float(), torch.cat([scene.gravity.float(), torch.zeros(3)])

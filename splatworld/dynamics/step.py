@@ -207,7 +207,7 @@ class Look:
 def look(scene: Scene, touch: Touch, before: Moving, ends: Tensor, seconds: float) -> Look:
     """See what the network reads of the bodies of `touch`; other arguments as of `advance`."""
     tools = torch.where(scene.tool[..., None], travelled(before.poses.detach(), ends).float(), 0.0)
-    alone = coast(scene, touch, before.poses, before.twists, ends, seconds)
+    alone = coast(scene, touch, before.poses, before.twists, before.latents, ends, seconds)
     return Look(look_around(scene, touch, alone, before.poses, before.twists, before.latents, seconds), tools)
 
 
@@ -224,7 +224,7 @@ def predict_motion(
     """What the network says of some bodies; arguments as of `advance`."""
     touch = find_touches(scene, before.poses, ends, wanted)
     if variation is None and not _learns(model, before):
-        alone = coast(scene, touch, before.poses, before.twists, ends, seconds)
+        alone = coast(scene, touch, before.poses, before.twists, before.latents, ends, seconds)
         said = read_motion(model, scene, touch, alone, before.poses, before.twists, before.latents, ends, seconds)
         return Predicted((touch.state, touch.body), *said)
     return foresee(model, look(scene, touch, before, ends, seconds), variation=variation)

@@ -25,16 +25,19 @@ def coasted(
     *,
     twists: list[float] | None = None,
     way: tuple[float, ...] = (0, 0, 0, 0, 0, 0),
-    seconds: float = 0.1,
+    latents: list[float] | None = None,
 ) -> Coasting:
-    """Of all blocks; the first has `twists`, and the rod goes a `way`."""
+    """Of all blocks; the first has `twists` and `latents`, and the rod goes a `way`."""
     scene, state = world_scene(world), rest_state(world)
     poses, speeds = state.world_from_body[None], state.twists[None].clone()
     if twists is not None:
         speeds[0, 1] = torch.tensor(twists)
     ends = torch.where(scene.tool[..., None], moved(poses, torch.tensor(way).double().expand_as(speeds)), poses)
     touch = find_touches(scene, poses, ends, scene.free)
-    return coast(scene, touch, poses, speeds, ends, 0.1)
+    known = state.latents[None].clone()
+    if latents is not None:
+        known[0, 1, : len(latents)] = torch.tensor(latents)
+    return coast(scene, touch, poses, speeds, known, ends, 0.1)
 
 
 def test_what_lies_stays():
@@ -50,7 +53,7 @@ def test_what_flies_falls_and_passes_gradients_on():
     twists = torch.tensor([0.3, -0.2, 0.1, 0.5, 1.0, -2.0]).double().expand(1, 2, 6).clone().requires_grad_()
     poses = state.world_from_body[None]
     touch = find_touches(scene, poses, poses, scene.free)
-    found = coast(scene, touch, poses, twists, poses, 0.1)
+    found = coast(scene, touch, poses, twists, state.latents[None], poses, 0.1)
     way = torch.tensor([0.03, -0.02, 0.01 - 9.81 / 2 * 0.01, 0.05, 0.1, -0.2])
     torch.testing.assert_close(found.motion[0].detach(), way, atol=1e-6, rtol=0)
     slopes = torch.autograd.grad(found.motion.sum() + found.twist.sum(), twists)[0][0]
@@ -66,6 +69,48 @@ def test_what_slides_is_stopped_by_friction():
     assert float(found.motion[0, 1:].abs().max()) < 2e-3
     again = coasted(blocks(at(0, 0, HALF)), twists=[0.3, 0.1, 0, 0, 0, 2.0])
     assert float(again.twist.abs().max()) < 0.01
+
+
+def test_friction_is_that_which_is_believed():
+    speed, rough = 0.6, torch.tensor(1.5).log().item()
+    found = coasted(blocks(at(0, 0, HALF)), twists=[speed, 0, 0, 0, 0, 0], latents=[rough])
+    assert float(found.twist[0, 0]) == pytest.approx(max(speed - 1.5 * FRICTION * 0.981, 0), abs=0.04)
+    smooth = coasted(blocks(at(0, 0, HALF)), twists=[speed, 0, 0, 0, 0, 0], latents=[-rough])
+    assert float(smooth.twist[0, 0]) == pytest.approx(speed - FRICTION / 1.5 * 0.981, abs=0.04)
+
+
+def test_a_rod_drags_more_where_friction_with_it_is_believed_to_be_high():
+    world, way = blocks(at(0, 0, HALF), tool=at(FRONT - RADIUS, -0.01, 0.005)), (0.002, 0.02, 0, 0, 0, 0)
+    low, middle, high = (float(coasted(world, way=way, latents=[0, 0, k]).motion[0, 5]) for k in (-1.5, 0, 0.5))
+    assert abs(low - middle) > 1e-3
+    assert abs(high - middle) > 1e-4
+
+
+def test_the_light_give_way_to_the_heavy():
+    world = blocks(at(0, 0, HALF), at(0.081, 0, HALF))
+    equal, heavy, light = (
+        coasted(world, twists=[0.6, 0, 0, 0, 0, 0], latents=[0, k]).motion[1, 0] for k in (0.0, 1.5, -1.5)
+    )
+    assert float(heavy) > float(equal) + 2e-3 > float(light) + 4e-3
+
+
+def test_a_push_turns_what_has_its_weight_elsewhere():
+    world = blocks(at(0, 0, HALF), tool=at(FRONT - RADIUS - 0.002, 0, 0.005))
+    aside = [0.0, 0.0, 0.0, 0.0, 0.4, 0.0]
+    found = coasted(world, way=(0.03, 0, 0, 0, 0, 0), latents=aside)
+    assert float(found.motion[0, 5]) > 0.04
+    other = coasted(world, way=(0.03, 0, 0, 0, 0, 0), latents=[-value for value in aside])
+    assert float(other.motion[0, 5]) < -0.04
+    still = coasted(blocks(at(0, 0, HALF)), latents=[0.5, 1.0, -0.5, 0.5, -0.5, 0.5])
+    assert float(still.motion.abs().max()) < 1e-4
+
+
+def test_what_stands_over_an_edge_tips_by_where_its_weight_is():
+    """The middle of the upper one is 5 mm within the edge of the lower."""
+    world = blocks(at(0.035, 0, 3 * HALF), at(0, 0, HALF))
+    root = (0.08**2 / 12) ** 0.5
+    stands, tips = (coasted(world, latents=[0, 0, 0, x / root]) for x in (-0.01, 0.015))
+    assert float(tips.twist[0, 4]) > 0.2 > abs(float(stands.twist[0, 4]))
 
 
 def test_what_is_pushed_goes_before_the_rod():
@@ -117,9 +162,9 @@ def test_states_that_make_no_sense_harm_no_others():
     poses = rest_state(world).world_from_body.expand(3, -1, -1).clone()
     twists = torch.full((3, 3, 6), 0.1).double()
     touch = find_touches(scene, poses, poses, scene.free)
-    fine = coast(scene, touch, poses, twists, poses, 0.1)
+    fine = coast(scene, touch, poses, twists, torch.zeros(3, 3, 8), poses, 0.1)
     poses[0, 1], poses[1, 2, 0], twists[0, 2] = torch.nan, torch.inf, torch.nan
-    found = coast(scene, touch, poses, twists, poses, 0.1)
+    found = coast(scene, touch, poses, twists, torch.zeros(3, 3, 8), poses, 0.1)
     assert torch.equal(found.motion[4:], fine.motion[4:])
     assert bool(fine.motion.isfinite().all())
 
