@@ -93,7 +93,7 @@ void find_touches(const SceneArrays& scene, const TouchRules& rules, const doubl
                   const uint8_t* wanted, const int64_t* first, const Rooms& rooms, const TouchArrays& out);
 
 // coasting.cpp
-// What is believed of a body, 0 of one that nobody knows; as in splatworld/dynamics/latents.py.
+// What is believed of a body, 0 of one that nobody knows; as in splatworld/core/latents.py.
 enum Latent { SUPPORT_FRICTION, MASS, TOOL_FRICTION, CENTER, KNOWN_LATENTS = CENTER + 3 };
 struct CoastingRules {
   float reach;     // distance that is known

@@ -8,13 +8,12 @@ import torch
 from torch import Tensor
 
 from splatworld import native
+from splatworld.core.latents import FRICTION
 from splatworld.dynamics.projection import SLOP
 from splatworld.dynamics.scene import Scene, room
 from splatworld.dynamics.touch import Touch
 from splatworld.geometry.contacts import REACH
 
-FRICTION = 0.5
-"""Coulomb's, between all of which nobody knows: in the middle of what household things have."""
 STEPS, SECONDS = (2, 3), 0.05
 """Steps in times up to `SECONDS`, and in longer ones."""
 ITERATIONS, SETTLED = 16, 1e-3
@@ -54,7 +53,7 @@ def coast(
         touch: of N bodies.
         poses: [S, B, 7].
         twists: [S, B, 6].
-        latents: [S, B, 8] what is believed of them, as `latents.py` tells.
+        latents: [S, B, 8] what is believed of them, as `core/latents.py` tells.
         ends: [S, B, 7] where tools end.
         seconds: how long the step is.
     """

@@ -15,19 +15,28 @@ from splatworld.core.checks import ShapeError, check_finite
 from splatworld.core.rollout import Rollout
 from splatworld.core.state import State
 from splatworld.core.world import World
+from splatworld.dynamics.beliefs import Belief, drawn, from_prior
 from splatworld.dynamics.checkpoint import load_model
 from splatworld.dynamics.deformable import Nodes, act_nodes
 from splatworld.dynamics.model import DynamicsModel
 from splatworld.dynamics.nets import Net, world_net
 from splatworld.dynamics.scene import Scene, world_scene
 from splatworld.dynamics.step import Moving, act
+from splatworld.dynamics.touch import travelled
 from splatworld.robot.actions import apply_action, check_action
 from splatworld.robot.kinematics import forward_kinematics
 from splatworld.store import world_id
 
 
 def predict(
-    world: World, state: State, actions: Tensor, *, model: DynamicsModel | None = None, support_height: float = 0.0
+    world: World,
+    state: State,
+    actions: Tensor,
+    *,
+    model: DynamicsModel | None = None,
+    support_height: float = 0.0,
+    samples: int | None = None,
+    belief: Belief | None = None,
 ) -> Rollout:
     """Roll a world out under actions.
 
@@ -38,6 +47,9 @@ def predict(
             without a robot takes actions of no numbers, [..., T, 0].
         model: None: the one that comes with the package.
         support_height: z, m, of the plane that the background stands for where it has no distance grid.
+        samples: predict so many times, a new first axis of the batch, with latents drawn from `belief`: what nobody
+            knows of the bodies shows as `spread`. None: once, with the state's latents.
+        belief: about the bodies, as `watching.infer_latents` gives it; None: what things are like in general.
 
     Returns:
         States and their predicted standard deviation; how much of each action was blocked; where it broke down.
@@ -50,6 +62,8 @@ def predict(
         given = list(actions.shape) if isinstance(actions, Tensor) else type(actions).__name__
         raise ShapeError(f"predict: actions are {given}, expected [..., T, A]; add an axis for a single one.")
     _check_actions(world, actions)
+    if samples is not None:
+        state = _drawn(world, state, samples, belief, support_height)
     batch = torch.broadcast_shapes(state.batch, actions.shape[:-2])
     steps = actions.shape[-2]
     running = Stream(world, _expanded(state, batch), model=model, support_height=support_height)
@@ -219,9 +233,36 @@ class Stream:
         return value.reshape(tuple(self._batch) + tuple(value.shape[1:])).to(self._device)
 
 
-def stream(world: World, state: State, *, model: DynamicsModel | None = None, support_height: float = 0.0) -> Stream:
+def spread(rollout: Rollout) -> Tensor:
+    """[..., T + 1, B, 6] standard deviation of bodies' poses over a rollout's samples, its first axis.
+
+    m and rad, world axes, about the mean place and the turn of the first sample. It holds what draws differ by; how
+    unsure each is by itself is its `std`.
+    """
+    poses = rollout.states.world_from_body
+    gap = travelled(poses[:1].expand_as(poses), poses)
+    return gap.std(0, unbiased=False)
+
+
+def stream(
+    world: World,
+    state: State,
+    *,
+    model: DynamicsModel | None = None,
+    support_height: float = 0.0,
+    samples: int | None = None,
+    belief: Belief | None = None,
+) -> Stream:
     """Begin an endless rollout; arguments and errors as of `predict`."""
+    if samples is not None:
+        state = _drawn(world, state, samples, belief, support_height)
     return Stream(world, state, model=model, support_height=support_height)
+
+
+def _drawn(world: World, state: State, samples: int, belief: Belief | None, support_height: float) -> State:
+    if belief is None:
+        belief = from_prior(_known(world, support_height).scene.typical_mass[0], max(samples, 1))
+    return drawn(state, belief, samples)
 
 
 def _check_actions(world: World, actions: Tensor) -> None:

@@ -14,13 +14,12 @@ from torch import Tensor
 from splatworld import native
 from splatworld.core.body import Body
 from splatworld.core.checks import InputError, ShapeError
+from splatworld.core.latents import DENSITY
 from splatworld.core.mesh import Mesh
 from splatworld.core.world import World
 from splatworld.geometry.mesh import mass_properties, solid
 from splatworld.geometry.shapes import Shapes, pack_bodies
 
-DENSITY = 400.0
-"""kg/m^3 of a body whose mass nobody knows: household things are hollow."""
 EXTREMES = 32
 """Outermost points a shape, from which its extents follow however it is turned."""
 PROBES = 8

@@ -12,7 +12,9 @@ from splatworld.dynamics.model import DynamicsModel
 from splatworld.evaluate import dynamics_growth, dynamics_physics, dynamics_rendered
 from splatworld.evaluate.bodies import sample_world
 from splatworld.evaluate.bodies_sample import match
+from splatworld.evaluate.dynamics_beliefs import belief_lines
 from splatworld.evaluate.dynamics_deformable import node_lines, picture_lines, speed_line
+from splatworld.evaluate.dynamics_forces import force_lines
 from splatworld.evaluate.dynamics_gnn import library_nodes, roll_graph, train_graph
 from splatworld.evaluate.dynamics_metrics import Errors, errors, joined, movers, spreads
 from splatworld.evaluate.dynamics_pictures import save_worst
@@ -63,6 +65,8 @@ def run(*, quick: bool = False, long: bool = False, progress: Progress | None = 
         parts[name] = partial(_push_part, model, name, count, say, graph=long)
     parts |= {
         "spread": lambda: spread_lines(model, count, say),
+        "beliefs": lambda: belief_lines(model, count, say),
+        "forces": lambda: force_lines(model, count, say),
         "events": lambda: dynamics_physics.event_lines(model, count, say),
         "speed": lambda: speed_lines(model, count, say, runs=3 if quick else 9),
         "minute": lambda: dynamics_physics.minute_lines(model, 1 if quick else 4, 6.0 if quick else 60.0, say),

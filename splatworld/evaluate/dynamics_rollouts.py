@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -90,15 +90,19 @@ RULES: dict[str, Callable[[Batch], Rollouts]] = {
 
 
 @torch.no_grad()
-def network(model: DynamicsModel, batch: Batch, commands: Tensor | None = None) -> Rollouts:
+def network(
+    model: DynamicsModel, batch: Batch, commands: Tensor | None = None, *, latents: Tensor | None = None
+) -> Rollouts:
     """Bodies by the network, from where the batch begins.
 
     Args:
         model: the network.
         batch: first states; and the ways of the tools, where no commands are given.
         commands: [N, T, 4] increments of the tool's x, y, z and yaw that it carries out exactly, as far as it can.
+        latents: [N, 10, 8] what is believed of the bodies; None: nothing.
     """
     now = begin(batch.scene, batch.poses[:, 0], batch.twists[:, 0])
+    now = now if latents is None else replace(now, latents=latents)
     if commands is None:
         states = [now, *follow(model, batch, now)]
         tools = batch.poses[:, ::SUBSTATES, -1]

@@ -8,19 +8,16 @@ import torch
 from torch import Tensor
 
 from splatworld.core import pose
+from splatworld.core.latents import DENSITY, FRICTION, MASS, SUPPORT_FRICTION, TOOL_FRICTION
 from splatworld.core.robot import ACTION_SECONDS
 from splatworld.core.world import World
 from splatworld.geometry.mesh import mass_properties
 from splatworld.plan.answers import Touches
 
-FRICTION = 0.4
-"""Coulomb's coefficient where nobody knows it."""
 FRICTION_STD = 0.5
 """Relative: what an unknown friction makes of an impulse."""
 SLIDING = 0.005
 """m/s from which on surfaces slide: friction then opposes them."""
-DENSITY = 400.0
-"""kg/m^3 of a body whose mass nobody knows."""
 ROUNDS = 200
 EVEN = 1e-3
 """How much less an even load on all contacts counts than a momentum that fits."""
@@ -32,23 +29,28 @@ class Pressed:
 
     Attributes:
         before, after: [S, B, 6] twists at the beginning and the end of the action.
+        along: [S, B, 6] m/s and rad/s in the mean, which tells what slides.
         poses: [S, B, 7] at its end.
+        latents: [S, B, 8] what is believed of the bodies.
         seconds: [S] that it lasts; None for single states, which are held as they are for an action's time.
     """
 
     before: Tensor
     after: Tensor
+    along: Tensor
     poses: Tensor
+    latents: Tensor
     seconds: Tensor | None
 
 
 def impulses(world: World, weights: tuple[Tensor, Tensor], pressed: Pressed, found: Touches) -> tuple[Tensor, Tensor]:
     """Normal impulses [C] N s of contacts, and their standard deviations.
 
-    The least squares fit, none negative, of what the contacts of a body give it to its change of momentum without
-    gravity; where surfaces slide, friction goes with the normal impulse. Accelerated projected gradients (Beck and
-    Teboulle, "A fast iterative shrinkage-thresholding algorithm", 2009). Bodies that are held (static ones, the robot)
-    take any impulse. The deviation holds what does not fit, and what friction is unknown.
+    Masses and frictions are those that the latents tell. The least squares fit, none negative, of what the contacts
+    of a body give it to its change of momentum without gravity; where surfaces slide, friction goes with the normal
+    impulse. Accelerated projected gradients (Beck and Teboulle, "A fast iterative shrinkage-thresholding algorithm",
+    2009). Bodies that are held (static ones, the robot) take any impulse. The deviation holds what does not fit, and
+    what friction is unknown.
 
     Args:
         world: its gravity and kinds of bodies.
@@ -60,25 +62,28 @@ def impulses(world: World, weights: tuple[Tensor, Tensor], pressed: Pressed, fou
     if not count:
         return torch.zeros(0), torch.zeros(0)
     free = torch.tensor([body.kind in ("rigid", "deformable", "articulated") for body in world.bodies])
-    mass, inertia = weights
+    told = torch.tensor([bool(body.mass) for body in world.bodies])
+    heavier = torch.where(told, 1.0, pressed.latents[..., MASS].exp())
+    mass, inertia = heavier * weights[0], heavier[..., None, None] * weights[1]
     states, bodies = pressed.before.shape[:2]
     seconds = torch.full((states,), ACTION_SECONDS) if pressed.seconds is None else pressed.seconds
     turned = pose.quat_to_matrix(pressed.poses[..., 3:].float())
     change = pressed.after - pressed.before
     lift = -seconds[:, None, None] * world.gravity.float()
-    linear = mass[:, None] * (change[..., :3] + lift)
+    linear = mass[..., None] * (change[..., :3] + lift)
     own = (turned.transpose(-1, -2) @ change[..., 3:, None])[..., 0]
     angular = (turned @ (inertia @ own[..., None]))[..., 0]
     # In units of the root of energy: momentum by the root of mass, moments by the root of the mean inertia.
-    root = mass.clamp(min=1e-6).sqrt()[:, None]
-    turning = (inertia.diagonal(dim1=-2, dim2=-1).mean(-1)).clamp(min=1e-9).sqrt()[:, None]
+    root = mass.clamp(min=1e-6).sqrt()[..., None]
+    turning = (inertia.diagonal(dim1=-2, dim2=-1).mean(-1)).clamp(min=1e-9).sqrt()[..., None]
     wanted = (torch.cat([linear / root, angular / turning], dim=-1) * free[:, None]).reshape(-1, 6)
-    along = _directions(pressed, found)
+    along = _directions(world, pressed, found)
+    at = (found.state[:, None], found.bodies)
     rows = (found.state[:, None] * bodies + found.bodies).long()
     arms = found.point[:, None] - pressed.poses[found.state[:, None], found.bodies, :3].float()
     both = torch.stack([along, -along], dim=1)
     moment = torch.linalg.cross(arms, both)
-    given = torch.cat([both / root[found.bodies], moment / turning[found.bodies]], dim=-1)
+    given = torch.cat([both / root[at], moment / turning[at]], dim=-1)
     given = given * free[found.bodies][..., None]
 
     def fits(j: Tensor) -> Tensor:
@@ -102,15 +107,25 @@ def impulses(world: World, weights: tuple[Tensor, Tensor], pressed: Pressed, fou
     return j, ((FRICTION_STD * j).square() + (rest / size.clamp(min=1e-12).sqrt()).square()).sqrt()
 
 
-def _directions(pressed: Pressed, found: Touches) -> Tensor:
+def _directions(world: World, pressed: Pressed, found: Touches) -> Tensor:
     """[C, 3] of the impulse on the first body for each N s along the normal: with friction where surfaces slide."""
     arms = found.point[:, None] - pressed.poses[found.state[:, None], found.bodies, :3].float()
-    twists = pressed.after[found.state[:, None], found.bodies]
+    twists = pressed.along[found.state[:, None], found.bodies]
     speed = twists[..., :3] + torch.linalg.cross(twists[..., 3:], arms)
     slide = speed[:, 0] - speed[:, 1]
     slide = slide - (slide * found.normal).sum(-1, keepdim=True) * found.normal
     pace = slide.norm(dim=-1, keepdim=True)
-    return found.normal - torch.where(pace > SLIDING, FRICTION / pace.clamp(min=SLIDING), 0.0) * slide
+    return found.normal - torch.where(pace > SLIDING, _friction(world, pressed, found) / pace, 0.0) * slide
+
+
+def _friction(world: World, pressed: Pressed, found: Touches) -> Tensor:
+    """[C, 1] coefficients: with the robot, with what stands, and between two free bodies, of which nothing is known."""
+    robot, free = (torch.tensor([body.kind == kind for body in world.bodies]) for kind in ("robot", "rigid"))
+    known = pressed.latents[found.state[:, None], found.bodies]
+    partner = found.bodies.flip(-1)
+    which = torch.where(robot[partner], known[..., TOOL_FRICTION], known[..., SUPPORT_FRICTION])
+    one = free[found.bodies] & ~free[partner]
+    return FRICTION * torch.where(one, which, 0.0).sum(-1, keepdim=True).exp()
 
 
 def body_weights(world: World) -> tuple[Tensor, Tensor]:

@@ -26,6 +26,7 @@ class Instant:
         twists: [..., B, 6].
         std: [..., B, 6] of the poses, m and rad.
         alive: [...] bool, False after a prediction broke down.
+        latents: [..., B, 8] what is believed of the bodies.
     """
 
     poses: Tensor
@@ -33,6 +34,7 @@ class Instant:
     twists: Tensor
     std: Tensor
     alive: Tensor
+    latents: Tensor
 
     @property
     def batch(self) -> tuple[int, ...]:
@@ -69,7 +71,7 @@ class Timeline:
                 raise InputError("Prediction: the rollout's times do not increase; give states in their order.")
             if source.stopped is not None:
                 alive = torch.arange(count, device=poses.device) <= source.stopped[..., None]
-        self._all = Instant(poses, states.nodes, states.twists, std, alive)
+        self._all = Instant(poses, states.nodes, states.twists, std, alive, states.latents)
 
     @property
     def batch(self) -> tuple[int, ...]:
@@ -141,6 +143,7 @@ def _between(a: Instant, b: Instant, share: Tensor) -> Instant:
         twists=mixed(a.twists, b.twists, 2),
         std=torch.maximum(a.std, b.std),
         alive=a.alive & b.alive,
+        latents=a.latents,
     )
 
 

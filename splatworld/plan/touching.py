@@ -112,7 +112,12 @@ def _pressed(prediction: Prediction, now: Instant, t: float | Tensor | None, fou
 
     if prediction.times is None:
         twists = flat(now.twists)
-        return Pressed(twists, torch.zeros_like(twists), flat(now.poses, torch.float64), None)
+        return Pressed(
+            twists, torch.zeros_like(twists), twists, flat(now.poses, torch.float64), flat(now.latents), None
+        )
     start, end, seconds = prediction.step("contacts", t)
     length = seconds.float().expand(start.batch).reshape(-1)
-    return Pressed(flat(start.twists), flat(end.twists), flat(end.poses, torch.float64), length)
+    first, last = (flat(each.poses, torch.float64) for each in (start, end))
+    turn = pose.multiply_quats(last[..., 3:], pose.conjugate_quat(first[..., 3:]))
+    along = pose.log(torch.cat([last[..., :3] - first[..., :3], turn], dim=-1)).float() / length[:, None, None]
+    return Pressed(flat(start.twists), flat(end.twists), along, last, flat(end.latents), length)

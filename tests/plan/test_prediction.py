@@ -1,9 +1,12 @@
 """Queries beside distances: rays, visibility, contacts, poses, what is known, pictures."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from splatworld.core.checks import InputError, ShapeError
+from splatworld.core.latents import MASS
 from splatworld.core.world import rest_state
 from splatworld.evaluate.tabletop import TOOL_HEIGHT, camera, index
 from splatworld.plan.prediction import Prediction
@@ -64,6 +67,18 @@ def test_what_rests_is_carried_and_presses_by_its_weight():
     both = (mass["top"] + mass["stand"]) * 9.81 * 0.1
     assert float(found.impulse[below].sum()) == pytest.approx(both, rel=0.05)
     assert (found.normal[on_stand][:, 2] < -0.9).all()  # from the upper, second body towards the first
+
+
+def test_what_is_believed_to_be_heavy_presses_harder():
+    rest = rest_state(world())
+    latents, top = rest.latents.clone(), index(world(), "top")
+    latents[top, MASS] = torch.tensor(3.0).log()
+    on_stand = torch.tensor([index(world(), "stand"), top])
+    light, heavy = (
+        float(found.impulse[(found.bodies == on_stand).all(-1)].sum())
+        for found in (Prediction(world(), state).contacts() for state in (rest, replace(rest, latents=latents)))
+    )
+    assert heavy == pytest.approx(3 * light, rel=0.02)
 
 
 def test_a_push_is_felt():
