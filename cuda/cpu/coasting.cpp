@@ -297,12 +297,15 @@ struct State {
   }
 
   void solve(float seconds) {
-    for (int k = 0; k < rules.iterations; ++k) {
+    // An iteration carries a push one body farther, and what is left to do shrinks the more slowly the longer the pile.
+    const int iterations = rules.iterations * movers;
+    const float settled = rules.settled / static_cast<float>(movers * movers);
+    for (int k = 0; k < iterations; ++k) {
       float changed = 0;
       for (const Pair* pair = room.pairs; pair < room.pairs + pairs; ++pair)
         for (int i = pair->first; i < pair->end; ++i)
           changed = std::max(changed, room.contacts[i].settle(room.movers, seconds, rules.slop));
-      if (changed < rules.settled) break;
+      if (changed < settled) break;
     }
   }
 };

@@ -20,8 +20,8 @@ class Options(Common):
     """
 
     scene: Annotated[Positional[str], arg(metavar="SCENE")]
-    """Family of scenes (push, fall, slide, collide; rope, cloth, soft), a YAML or JSON file with a family and what
-    differs from it, or a world's folder or MJCF file, whose bodies a tool then pushes."""
+    """Family of scenes (push, fall, slide, collide, topple, stack; rope, cloth, soft), a YAML or JSON file with a
+    family and what differs from it, or a world's folder or MJCF file, whose bodies a tool then pushes."""
     output: Annotated[Path, arg(aliases=["-o"], metavar="EPISODES")]
     """Folder to write the episodes to."""
     count: int = 100

@@ -9,7 +9,7 @@ from typing import Any
 
 from splatworld.dynamics.checkpoint import load_model
 from splatworld.dynamics.model import DynamicsModel
-from splatworld.evaluate import dynamics_growth, dynamics_physics, dynamics_rendered
+from splatworld.evaluate import dynamics_growth, dynamics_physics, dynamics_rendered, dynamics_stacks, dynamics_toppling
 from splatworld.evaluate.bodies import sample_world
 from splatworld.evaluate.bodies_sample import match
 from splatworld.evaluate.dynamics_beliefs import belief_lines
@@ -21,6 +21,8 @@ from splatworld.evaluate.dynamics_pictures import save_worst
 from splatworld.evaluate.dynamics_rollouts import RULES, Rollouts, mujoco, network, true
 from splatworld.evaluate.dynamics_sets import TestSet, load_set, training_set
 from splatworld.evaluate.dynamics_speed import speed_lines
+from splatworld.evaluate.dynamics_stacks import alone_lines, stack_lines
+from splatworld.evaluate.dynamics_toppling import topple_lines
 from splatworld.evaluate.reconstruction import SAMPLE
 from splatworld.evaluate.report import Line, Report, line
 from splatworld.evaluate.resume import FOLDER, measure_parts
@@ -33,6 +35,8 @@ SECOND = 10
 """Actions."""
 COUNT, QUICK_COUNT = 60, 6
 """Episodes a set."""
+STANDING_COUNT = 160
+"""Episodes a set of what is pushed over: sides are right or wrong, and a few say little."""
 NODE_COUNT, QUICK_NODE_COUNT = 32, 4
 """Episodes a set of ropes, cloths or soft bodies."""
 WORST = FOLDER / "dynamics-worst.png"
@@ -71,6 +75,12 @@ def run(*, quick: bool = False, long: bool = False, progress: Progress | None = 
         "speed": lambda: speed_lines(model, count, say, runs=3 if quick else 9),
         "minute": lambda: dynamics_physics.minute_lines(model, 1 if quick else 4, 6.0 if quick else 60.0, say),
     }
+    standing_count = QUICK_COUNT if quick else STANDING_COUNT
+    for name in dynamics_toppling.LABELS:
+        parts[name] = partial(topple_lines, model, name, standing_count, say)
+    for name in dynamics_stacks.LABELS:
+        parts[name] = partial(stack_lines, model, name, standing_count, say)
+    parts["stack alone"] = lambda: alone_lines(model, count, say, actions=SECOND if quick else 60 * SECOND)
     for kind in DEFORMABLE:
         for split in ("test_known", "test_heldout"):
             parts[f"{kind} {split}"] = partial(node_lines, model, kind, split, node_count, say)

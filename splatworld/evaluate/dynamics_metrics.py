@@ -106,14 +106,23 @@ def energy(test_set: TestSet, found: Rollouts) -> Tensor:
 
 def same_side(test_set: TestSet, found: Rollouts, truth: Rollouts, which: Tensor) -> Tensor:
     """[M] bool, whether bodies `which` [N, 8] end on the same side; of round ones their axis alone counts."""
+    return alike(*(sides(test_set, each, which) for each in (found, truth)))
+
+
+def sides(test_set: TestSet, found: Rollouts, which: Tensor) -> Tensor:
+    """[M, 3] what is up in the end, body axes, of bodies `which` [N, 8]; of round ones turned to y = 0."""
     names = test_set.episodes.shapes
     circular = torch.tensor([name.rpartition("-")[0] in ROUND for name in names])
     rolls = circular[test_set.episodes.shape_ids[which]]
     up = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
-    sides = [pose.rotate(pose.conjugate_quat(each.poses[:, -1][which][:, 3:]), up) for each in (found, truth)]
-    tilt = [torch.rad2deg(side[:, 2].clamp(-1, 1).acos()) for side in sides]
-    apart = torch.rad2deg((sides[0] * sides[1]).sum(-1).clamp(-1, 1).acos())
-    return torch.where(rolls, (tilt[0] - tilt[1]).abs(), apart) < SAME_SIDE
+    up = pose.rotate(pose.conjugate_quat(found.poses[:, -1][which][:, 3:]), up)
+    turned = torch.stack([up[:, :2].norm(dim=-1), torch.zeros(len(up)).double(), up[:, 2]], dim=-1)
+    return torch.where(rolls[:, None], turned, up)
+
+
+def alike(one: Tensor, other: Tensor) -> Tensor:
+    """[...] bool, whether sides [..., 3] as `sides` gives them are the same."""
+    return torch.rad2deg((one * other).sum(-1).clamp(-1, 1).acos()) < SAME_SIDE
 
 
 def first_contacts(batch: Batch, found: Rollouts) -> Tensor:

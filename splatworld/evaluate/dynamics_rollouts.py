@@ -125,15 +125,16 @@ def _commanded(model: DynamicsModel, batch: Batch, now: Moving, commands: Tensor
         yield now
 
 
-def mujoco(test_set: TestSet, knowledge: str, start: int, actions: int) -> Rollouts:
-    """MuJoCo again from a stored state, under the same commands, knowing the parameters as `redraw.KNOWLEDGE` says."""
+def mujoco(test_set: TestSet, knowledge: str, start: int, actions: int, *, seed: int = 0) -> Rollouts:
+    """MuJoCo again from a stored state, under the same commands, knowing the parameters as `redraw.KNOWLEDGE` says;
+    `seed` chooses the redraws."""
     episodes = test_set.episodes
     batch = test_set.batch(start, actions)
     poses = batch.poses[:, ::SUBSTATES, 1:-1].clone()
     twists = batch.twists[:, ::SUBSTATES, 1:-1].clone()
     for number in range(len(episodes)):
         scene = scene_at(episodes, number, start, step=test_set.config.step)
-        known = with_knowledge(scene, knowledge, test_set.config.ranges, seed=number)
+        known = with_knowledge(scene, knowledge, test_set.config.ranges, seed=number + seed * len(episodes))
         again = rerun(known, episodes.actions[number, start : start + actions].numpy())
         count = len(scene)
         poses[number, :, :count] = torch.from_numpy(again.poses[::SUBSTATES])

@@ -25,6 +25,10 @@ SETS: dict[str, tuple[str, FamilyConfig]] = {
     "fall": ("test_known", FAMILIES["fall"]),
     "slide": ("test_known", FAMILIES["slide"]),
     "collide": ("test_known", FAMILIES["collide"]),
+    "topple": ("test_known", FAMILIES["topple"]),
+    "topple held-out": ("test_heldout", FAMILIES["topple"]),
+    "stack pushed": ("test_known", replace(FAMILIES["stack"], alone=0.0)),
+    "stack pushed held-out": ("test_heldout", replace(FAMILIES["stack"], alone=0.0)),
     "minute": ("test_known", replace(FAMILIES["push"], bodies=(1, 4), seconds=60.0)),
 }
 """Name -> split and family."""
@@ -86,7 +90,7 @@ def load_set(name: str, count: int, say: Callable[..., object], *, seconds: floa
     """
     split, config = SETS[name]
     config = replace(config, seconds=seconds or config.seconds)
-    folder = FOLDER / "episodes" / f"{name}-{count}-{config.seconds:g}s"
+    folder = FOLDER / "episodes" / f"{name.replace(' ', '-')}-{count}-{config.seconds:g}s"
     say(f"episodes: {count} of {name}")
     generate(config, folder, split=split, count=count, seed=SEED, shard=32)
     return TestSet(name, folder, config, load_library([folder]))

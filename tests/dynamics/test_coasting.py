@@ -11,6 +11,7 @@ from splatworld.dynamics.library import load_library, stretches
 from splatworld.dynamics.losses import follow, start
 from splatworld.dynamics.model import DynamicsModel
 from splatworld.dynamics.scene import world_scene
+from splatworld.dynamics.step import act
 from splatworld.dynamics.touch import find_touches, moved
 from splatworld.episodes import SUBSTATES
 from tests.dynamics.scenes import at, blocks
@@ -181,3 +182,19 @@ def test_an_untrained_network_knows_how_things_are_pushed():
     which = batch.scene.free & (way > 0.01)
     error = (last.poses - truth)[..., :3].norm(dim=-1)
     assert float(error[which].median()) < 0.3 * float(way[which].median())
+
+
+def test_piles_that_are_nudged_stand():
+    world = blocks(*[at(0.004 * (-1) ** k, 0, (2 * k + 1) * HALF, yaw=0.4 * k) for k in range(4)])
+    scene = world_scene(world).expand(6)
+    poses = rest_state(world).world_from_body.expand(6, -1, -1).clone()
+    twists = torch.randn(6, 5, 6, generator=torch.Generator().manual_seed(0)).double()
+    twists *= torch.tensor([0.02] * 3 + [0.2] * 3)
+    twists[:, 0] = 0
+    model = DynamicsModel().requires_grad_(False)
+    model.mean.weight.zero_()
+    now = start(scene, poses, twists)
+    for _ in range(30):
+        now = act(model, scene, now, now.poses).moving
+    assert float((now.poses - poses)[..., :3].norm(dim=-1).max()) < 0.01
+    assert not bool(now.awake.any())

@@ -44,7 +44,7 @@ def draw_scene(config: FamilyConfig, split: str, rng: np.random.Generator) -> tu
     elif config.family == "collide":
         _aim(names, fixed, poses, twists, parameters.table_friction, config, rng)
     else:
-        armed = _arm(names, fixed, poses, config, split, rng)
+        armed = arm(names, fixed, poses, config, split, rng)
         if armed is None:
             return None
         return Scene(names, fixed, poses, twists, parameters, armed[0], SETTLE, config.step), armed[1]
@@ -64,7 +64,7 @@ def _draw_captured(config: CapturedConfig, split: str, rng: np.random.Generator)
     known = np.array([body.mass for body in bodies.values()])
     mass = np.where(known > 0, known, drawn.mass)
     parameters = replace(drawn, mass=mass, inertia=drawn.inertia * (mass / drawn.mass)[:, None, None])
-    armed = _arm(names, fixed, poses, config, split, rng)
+    armed = arm(names, fixed, poses, config, split, rng)
     if armed is None:
         return None
     return Scene(names, fixed, poses, np.zeros((len(names), 6)), parameters, armed[0], SETTLE, config.step), armed[1]
@@ -88,7 +88,7 @@ def lay(names: tuple[str, ...], config: FamilyConfig, rng: np.random.Generator) 
                     break
                 continue
             if index:
-                _set_beside(pose, name, polygons[int(rng.integers(index))], config, rng)
+                set_beside(pose, name, polygons[int(rng.integers(index))], config, rng)
             else:
                 pose[:2] = rng.normal(0, 0.05, 2)
             polygon = footprint(shape(name), pose)
@@ -101,7 +101,7 @@ def lay(names: tuple[str, ...], config: FamilyConfig, rng: np.random.Generator) 
     return poses
 
 
-def _set_beside(
+def set_beside(
     pose: np.ndarray, name: str, neighbour: np.ndarray, config: FamilyConfig, rng: np.random.Generator
 ) -> None:
     """Move `pose` so that the body stands a gap away from a neighbour's polygon [P, 2]."""
@@ -173,20 +173,21 @@ def _aim(
         twists[number, 5] = rng.normal(0, 2.0) * (rng.random() < 0.5)
 
 
-def _arm(
+def arm(
     names: tuple[str, ...],
     fixed: np.ndarray,
     poses: np.ndarray,
     config: FamilyConfig,
     split: str,
     rng: np.random.Generator,
+    rise: tuple[float, float] | None = None,
 ) -> tuple[Tool, Stroke] | None:
-    """A tool before its first stroke; None if nothing can be pushed."""
+    """A tool before its first stroke; None if nothing can be pushed. `rise` as of `plan_stroke`."""
     force = np.exp(rng.uniform(*np.log(config.force)))
     servo = Servo(np.array([force, force, force, 0.05 * force]))
     for _ in range(TRIES):
         name = f"{rng.choice(config.tools)}-{rng.choice(tool_numbers(split)):02d}"
-        stroke = plan_stroke(names, fixed, poses, tool(name), config.speed, rng)
+        stroke = plan_stroke(names, fixed, poses, tool(name), config.speed, rng, rise=rise)
         if stroke is not None:
             return Tool(name, servo, stroke.start), stroke
     return None

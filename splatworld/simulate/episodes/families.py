@@ -14,7 +14,9 @@ from splatworld.simulate.episodes import shapes, tools
 from splatworld.simulate.episodes.scene import Ranges
 
 MAX_BODIES = 8
-NAMES = ("push", "fall", "slide", "collide")
+NAMES = ("push", "fall", "slide", "collide", "topple", "stack")
+STANDING = ("topple", "stack")
+"""Those in which all rests at first and the tool has one stroke."""
 SPLITS = ("train", "valid", "test_known", "test_heldout", "test_outside")
 """Known families with numbers for training, validation and testing; families held out; sizes, masses, frictions and
 speeds beyond those of training, and crowds."""
@@ -25,15 +27,16 @@ class FamilyConfig:
     """From what a family's scenes are drawn.
 
     Attributes:
-        family: push, fall, slide or collide.
+        family: push, fall, slide, collide, topple or stack.
         bodies: least and most bodies.
         seconds: s an episode lasts.
         step: s of one physics step; what falls and flies sinks in by what it travels in one.
-        speed: m/s, of the tool (push) or of bodies at the start (slide, collide).
+        speed: m/s, of the tool (push, topple, stack) or of bodies at the start (slide, collide).
         drop: m, from how high bodies fall (fall).
         force: N, the tool's limit, log-uniform.
         fixed: share of scenes in which one or two bodies are fixed to the table.
         stacked: share of scenes in which bodies stand on others.
+        alone: share of scenes in which nothing pushes (stack).
         crowd: m, gap between neighbours that stand close.
         ranges: hidden parameters.
         shapes: families of shapes.
@@ -49,6 +52,7 @@ class FamilyConfig:
     force: tuple[float, float] = (4.0, 30.0)
     fixed: float = 0.2
     stacked: float = 0.15
+    alone: float = 0.3
     crowd: tuple[float, float] = (0.002, 0.08)
     ranges: Ranges = field(default_factory=Ranges)
     shapes: tuple[str, ...] = tuple(shapes.KNOWN)
@@ -82,6 +86,8 @@ FAMILIES = {
     "fall": FamilyConfig("fall", bodies=(1, 6), seconds=2.0, step=0.001, fixed=0.1),
     "slide": FamilyConfig("slide", bodies=(1, 5), seconds=1.5, step=0.001, speed=(0.1, 1.2), stacked=0.1),
     "collide": FamilyConfig("collide", bodies=(2, 8), seconds=2.0, step=0.001, speed=(0.2, 0.9), stacked=0.1),
+    "topple": FamilyConfig("topple", bodies=(1, 3), fixed=0.0, crowd=(0.01, 0.12)),
+    "stack": FamilyConfig("stack", bodies=(4, 4), speed=(0.2, 0.8), fixed=0.0, shapes=("box", "cylinder")),
 }
 """Name -> what `splatworld simulate NAME` draws from."""
 

@@ -23,7 +23,15 @@ def height(solid: Solid, pose: np.ndarray) -> tuple[float, float]:
 
 def separation(a: np.ndarray, b: np.ndarray) -> float:
     """m between convex polygons [P, 2], at most their distance; negative where they overlap."""
-    return max(_gap(a, b), _gap(b, a))
+    return max(beyond(a, b), beyond(b, a))
+
+
+def beyond(a: np.ndarray, b: np.ndarray) -> float:
+    """m by which all points `b` [P, 2] lie beyond the line through an edge of a convex polygon `a` [P, 2], at most."""
+    edges = np.roll(a, -1, axis=0) - a
+    normals = np.column_stack([edges[:, 1], -edges[:, 0]])
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    return float((normals @ b.T - np.einsum("ij,ij->i", normals, a)[:, None]).min(1).max())
 
 
 def yawed(quat: np.ndarray, yaw: float) -> np.ndarray:
@@ -31,11 +39,3 @@ def yawed(quat: np.ndarray, yaw: float) -> np.ndarray:
     c, s = np.cos(yaw / 2), np.sin(yaw / 2)
     w, x, y, z = quat
     return np.array([c * w - s * z, c * x - s * y, c * y + s * x, c * z + s * w])
-
-
-def _gap(a: np.ndarray, b: np.ndarray) -> float:
-    """Largest distance of all of `b` from the line through an edge of `a`."""
-    edges = np.roll(a, -1, axis=0) - a
-    normals = np.column_stack([edges[:, 1], -edges[:, 0]])
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    return float((normals @ b.T - np.einsum("ij,ij->i", normals, a)[:, None]).min(1).max())

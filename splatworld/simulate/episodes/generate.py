@@ -25,13 +25,14 @@ from splatworld.files import check_writable, lock_folder, write_file
 from splatworld.simulate.episodes.deformable import record as deformable
 from splatworld.simulate.episodes.deformable.families import DeformableConfig
 from splatworld.simulate.episodes.draw import draw_scene
-from splatworld.simulate.episodes.families import SPLITS, FamilyConfig, for_split
+from splatworld.simulate.episodes.families import SPLITS, STANDING, FamilyConfig, for_split
 from splatworld.simulate.episodes.physics import build
 from splatworld.simulate.episodes.pusher import Pusher
 from splatworld.simulate.episodes.record import Episode, fault, record
 from splatworld.simulate.episodes.shapes import shape
 from splatworld.simulate.episodes.shards import as_body, pack, stored_name
 from splatworld.simulate.episodes.solids import Solid
+from splatworld.simulate.episodes.standing import draw_standing
 from splatworld.simulate.episodes.tools import tool
 
 ATTEMPTS = 20
@@ -60,16 +61,20 @@ def episode(config: FamilyConfig, split: str, seed: int, number: int) -> tuple[E
     """
     dropped: Counter[str] = Counter()
     drawn_from = for_split(config, split)
+    draw = draw_standing if config.family in STANDING else draw_scene
     count = round(config.seconds / ACTION_SECONDS)
     for attempt in range(ATTEMPTS):
         keys = [seed, zlib.crc32(config.family.encode()), zlib.crc32(split.encode()), number, attempt]
         rng = np.random.default_rng(keys)
-        drawn = draw_scene(drawn_from, split, rng)
+        drawn = draw(drawn_from, split, rng)
         if drawn is None:
             dropped["no room"] += 1
             continue
         scene, stroke = drawn
         physics = build(scene)
+        if config.family in STANDING and not physics.asleep.all():
+            dropped["fell by itself"] += 1
+            continue
         if stroke is None:
             found = record(physics, lambda: np.zeros(4), count)
         else:

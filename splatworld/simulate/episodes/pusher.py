@@ -19,6 +19,10 @@ ACCELERATION = 2.0
 """m/s^2 at most from one action to the next."""
 TRAVEL = 0.4
 """m/s, the tool's speed above the bodies."""
+TIPPING = (0.6, 3.0)
+"""Of the distance from a body's back to its middle, how far a stroke goes that may tip it."""
+BACK = 0.1
+"""m by which the tool draws back after its last stroke."""
 UPRIGHT = np.array([1.0, 0.0, 0.0, 0.0])
 
 
@@ -34,6 +38,7 @@ class Stroke:
         speed: m/s.
         spin: rad/s of the tool.
         stops: chance that an action begins a stop.
+        last: whether the tool draws back after it and stays there.
     """
 
     start: np.ndarray
@@ -43,6 +48,7 @@ class Stroke:
     speed: float
     spin: float
     stops: float
+    last: bool = False
 
 
 def plan_stroke(
@@ -53,6 +59,7 @@ def plan_stroke(
     speed: tuple[float, float],
     rng: np.random.Generator,
     tries: int = 30,
+    rise: tuple[float, float] | None = None,
 ) -> Stroke | None:
     """A push against one of the bodies from a free place beside it; None if none was found in some tries.
 
@@ -62,13 +69,14 @@ def plan_stroke(
         speed: m/s, range of the push's.
         rng: decides all.
         tries: how many places are looked at.
+        rise: of a body's height, from where to where the tool's lowest point may be; None: near the table.
     """
     low, _ = height(pusher, np.array([0, 0, 0, *UPRIGHT]))
     polygons = [footprint(shape(name), pose) for name, pose in zip(names, poses, strict=True)]
     for _ in range(tries):
         number = int(rng.choice(len(names) if rng.random() < 0.05 else np.flatnonzero(~fixed)))
         bottom, top = height(shape(names[number]), poses[number])
-        clearance = min(rng.uniform(0.002, 0.012), 0.35 * top)
+        clearance = min(rng.uniform(0.002, 0.012), 0.35 * top) if rise is None else rng.uniform(*rise) * top
         if bottom > clearance or (pusher.parts[0].kind == "sphere" and top < clearance - low):
             continue  # it stands on another body, or the ball would climb it
         heading = rng.uniform(0, 2 * np.pi)
@@ -80,7 +88,8 @@ def plan_stroke(
         aside = (polygons[number] - poses[number, :2]) @ across
         offset = rng.uniform(0.7 * aside.min(), 0.7 * aside.max()) * rng.uniform()
         shadow = footprint(pusher, np.array([0, 0, 0, *yawed(UPRIGHT, yaw)]))
-        behind = ((polygons[number] - poses[number, :2]) @ ahead).min() - (shadow @ ahead).max()
+        back = ((polygons[number] - poses[number, :2]) @ ahead).min()
+        behind = back - (shadow @ ahead).max()
         gap = rng.uniform(0.004, 0.02)
         spot = poses[number, :2] + across * offset + ahead * (behind - gap)
         if np.abs(spot).max() > REACH or min(separation(shadow + spot, p) for p in polygons) < 0.003:
@@ -89,7 +98,7 @@ def plan_stroke(
             start=np.array([*spot, clearance - low, yaw]),
             heading=heading + rng.normal(0, 0.1),
             curvature=rng.normal(0, 4.0) * (rng.random() < 0.7),
-            length=gap + aside.std() + rng.uniform(0.04, 0.25),
+            length=gap + (aside.std() + rng.uniform(0.04, 0.25) if rise is None else -back * rng.uniform(*TIPPING)),
             speed=float(np.exp(rng.uniform(*np.log(speed)))),
             spin=rng.normal(0, 1.0) * (rng.random() < 0.4),
             stops=0.1 * (rng.random() < 0.4),
@@ -113,6 +122,7 @@ class Pusher:
         self._stroke = stroke
         self._heading = stroke.heading if stroke else 0.0
         self._pushed, self._blocked, self._stop = 0.0, 0, 0
+        self._over = False
 
     def action(self) -> np.ndarray:
         """The next action [4]: increments of x, y, z m and yaw rad."""
@@ -153,7 +163,11 @@ class Pusher:
         return left / seconds
 
     def _next(self) -> None:
-        """Choose another stroke and the way to where it starts."""
+        """Choose another stroke and the way to where it starts; after the last one draw back."""
+        if self._over or (self._stroke is not None and self._stroke.last):
+            self._way = [] if self._over else [self._behind()]
+            self._stroke, self._over = None, True
+            return
         scene, joints, poses = self._physics.scene, self._physics.joints, self._physics.poses
         stroke = plan_stroke(scene.shapes, scene.fixed, poses, self._tool, self._speed, self._rng)
         self._begin(stroke)
@@ -170,6 +184,11 @@ class Pusher:
         up, over = joints.copy(), start.copy()
         up[2] = over[2] = max(above, joints[2])
         self._way = [up, over, start]
+
+    def _behind(self) -> np.ndarray:
+        """[4] where the tool is out of the way of what it pushed."""
+        ahead = np.array([np.cos(self._heading), np.sin(self._heading), 0, 0])
+        return self._physics.joints - BACK * ahead
 
     def _around(self, joints: np.ndarray, start: np.ndarray, poses: np.ndarray) -> list[np.ndarray] | None:
         """Waypoints on the table around the body nearest to where the stroke starts; None if the way is not free."""

@@ -168,7 +168,6 @@ def shape(name: str) -> Solid:
     return solids.union(makers[family](rng, float(np.exp(rng.uniform(np.log(low), np.log(high))))))
 
 
-@lru_cache(maxsize=4096)
 def stable_poses(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """How a shape can lie on a table.
 
@@ -176,10 +175,21 @@ def stable_poses(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         Quaternions [S, 4] that turn the supporting side down, heights [S] m of the centre, and weights [S] that sum
         to 1: likelier the larger the side and the farther inside of it the centre.
     """
+    return _stable(name)[:3]
+
+
+def base_margins(name: str) -> np.ndarray:
+    """[S] m, of the poses of `stable_poses`: how far inside of the supporting side's outline the centre's foot lies."""
+    return _stable(name)[3]
+
+
+@lru_cache(maxsize=4096)
+def _stable(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Quaternions, heights, weights and margins."""
     points = shape(name).hull
     hull = ConvexHull(points)
     planes = np.unique(np.round(hull.equations, 6), axis=0)
-    quats, heights, weights = [], [], []
+    quats, heights, weights, margins = [], [], [], []
     for *normal, offset in planes:
         side = points[np.abs(points @ normal + offset) < 1e-5 + 1e-4 * -offset]
         turn = _down(np.array(normal))
@@ -187,13 +197,14 @@ def stable_poses(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if len(flat) < 3:
             continue
         outline = ConvexHull(flat)
-        margin = float(-outline.equations[:, 2].max())  # how far the centre's foot lies inside
+        margin = float(-outline.equations[:, 2].max())
         if margin > 5e-4:
             quats.append(turn)
             heights.append(-offset)
             weights.append(outline.volume * min(1.0, margin / 0.01))
+            margins.append(margin)
     total = np.array(weights) / sum(weights)
-    return np.array(quats), np.array(heights), total
+    return np.array(quats), np.array(heights), total, np.array(margins)
 
 
 def rotation(quat: np.ndarray) -> np.ndarray:
