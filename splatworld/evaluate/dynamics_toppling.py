@@ -9,12 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from splatworld.core.state import LATENTS
-from splatworld.dynamics.coasting import FRICTION
-from splatworld.dynamics.latents import CENTER, MASS, SUPPORT_FRICTION, TOOL_FRICTION
-from splatworld.dynamics.library import Batch
 from splatworld.dynamics.model import DynamicsModel
 from splatworld.episodes import Truth
+from splatworld.evaluate.dynamics_beliefs import true_latents
 from splatworld.evaluate.dynamics_metrics import alike, movers, sides
 from splatworld.evaluate.dynamics_rollouts import mujoco, network, still, true
 from splatworld.evaluate.dynamics_sets import TestSet, load_set
@@ -62,19 +59,6 @@ def topple_lines(model: DynamicsModel, name: str, count: int, say: Callable[...,
         line(f"{label}: calibration error of the vote's probabilities", calibration_error(share, right), "",
              "<= 0.05" if judged else None, f"MuJoCo redrawn {calibration_error(floor_share, floor_right):.3f}"),
     ]  # fmt: skip
-
-
-def true_latents(batch: Batch, truth: Truth) -> Tensor:
-    """[N, 10, 8] what the oracle knows, of the bodies of a batch that are free."""
-    scene = batch.scene
-    found = torch.zeros(*scene.kinds.shape, LATENTS)
-    inner = found[:, 1:-1]
-    inner[..., SUPPORT_FRICTION] = torch.log(truth.table_friction.clamp(min=1e-3) / FRICTION)
-    inner[..., TOOL_FRICTION] = torch.log(truth.tool_friction.clamp(min=1e-3) / FRICTION)
-    inner[..., MASS] = torch.log(truth.mass.clamp(min=1e-3) / scene.typical_mass[:, 1:-1].clamp(min=1e-3))
-    moments = scene.solids.spread[scene.shape_ids.long()][:, 1:-1].diagonal(dim1=-2, dim2=-1)
-    inner[..., CENTER] = (truth.com / moments.clamp(min=1e-8).sqrt()).float()
-    return torch.where(scene.free[..., None], found, 0.0)
 
 
 def drawn_truth(test_set: TestSet, seed: int) -> Truth:
