@@ -15,6 +15,7 @@ from splatworld import native
 from splatworld.bodies.floor import Floor, floor_of
 from splatworld.bodies.lift import lift, views
 from splatworld.bodies.surface import sample
+from splatworld.bodies.symmetry import Looks, looks, mirrored
 from splatworld.core import pose
 from splatworld.core.camera import Camera
 from splatworld.core.checks import InputError
@@ -63,8 +64,9 @@ def complete(world: World) -> World:
     if floor is not None:
         world = replace(world, splats=world.splats.select(~_buried(world, floor, fresh) | _in_sight(world)))
         added.append(below_bodies(world, floor, fresh))
+    seen = looks(world)
     with ThreadPoolExecutor(native.get_threads()) as pool:
-        added += pool.map(lambda index: _hidden_sides(world, index), fresh)
+        added += pool.map(lambda index: _hidden_sides(world, seen, index), fresh)
     return replace(world, splats=joined([world.splats, _out_of_sight(world, joined([*added, _none(world.splats)]))]))
 
 
@@ -200,16 +202,19 @@ def below_bodies(world: World, floor: Floor, fresh: list[int], *, lower: float =
     return flat_splats(points, normals, spread, torch.from_numpy(colors[rows, columns]), world.splats, 0)
 
 
-def _hidden_sides(world: World, index: int) -> Splats:
-    """Splats on the closed surface of a body where none was seen, coloured like what is nearest of it."""
+def _hidden_sides(world: World, seen: Looks, index: int) -> Splats:
+    """Splats of a body where none was seen: by its symmetries, else on its closed surface, coloured like near ones."""
     own = world.splats.select(world.splats.body_ids == index)
     solid = own.select(own.opacities > 0.2)
-    nothing = _none(own)
-    mesh = enclosing(own)
-    if mesh is None or not len(solid):
-        return nothing
-    around = sample(solid, torch.ones(len(solid), dtype=torch.bool)).points.numpy()
+    if not len(solid):
+        return solid
     gap = DENSITY * float(solid.scales.sort(dim=1).values[:, 1].median())
+    copies = mirrored(solid, world.splats.select(world.splats.body_ids != index), seen, gap)
+    own, solid = joined([own, copies]), joined([solid, copies])
+    mesh = enclosing(own)
+    if mesh is None:
+        return copies
+    around = sample(solid, torch.ones(len(solid), dtype=torch.bool)).points.numpy()
     corners = mesh.vertices[mesh.faces].numpy()
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum() / 2
     gap = max(gap, (area / MOST) ** 0.5)
@@ -217,11 +222,11 @@ def _hidden_sides(world: World, index: int) -> Splats:
     bare = torch.from_numpy(cKDTree(around).query(points.numpy())[0] > 1.5 * gap)
     points, normals = points[bare], normals[bare]
     if not len(points):
-        return nothing
+        return copies
     away, near = cKDTree(solid.means.numpy()).query(points.numpy(), k=min(NEIGHBOURS, len(solid)))
     away, near = np.atleast_2d(away.T).T, np.atleast_2d(near.T).T
     weights = torch.from_numpy(1 / np.maximum(away, 1e-4) ** 2)[..., None] * solid.opacities[near][..., None]
-    seen = (0.5 + C0 * solid.sh[:, 0]).clamp(0, 1)
-    colors = (weights * seen[near]).sum(dim=1) / weights.sum(dim=1)
+    shades = (0.5 + C0 * solid.sh[:, 0]).clamp(0, 1)
+    colors = (weights * shades[near]).sum(dim=1) / weights.sum(dim=1)
     spread = torch.full((len(points),), 0.7 * gap)
-    return flat_splats(points, normals, spread, colors, world.splats, index)
+    return joined([copies, flat_splats(points, normals, spread, colors, world.splats, index)])

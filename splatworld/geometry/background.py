@@ -11,7 +11,7 @@ from torch import Tensor
 
 from splatworld.core import pose
 from splatworld.core.body import Body
-from splatworld.core.camera import project, resize
+from splatworld.core.camera import Camera, project, resize
 from splatworld.core.checks import InputError
 from splatworld.core.shape import DistanceGrid
 from splatworld.core.splats import Splats
@@ -98,13 +98,27 @@ def seen(world: World, points: Tensor, *, tolerance: float) -> Tensor:
         share = VIEW_SIDE / max(camera.size)
         camera = resize(camera, (max(1, round(camera.width * share)), max(1, round(camera.height * share))))
         shown = render(world, None, camera)
-        pixels, depth = project(camera, points.to(camera.world_from_camera))
-        column, row = torch.floor(pixels).nan_to_num(-1).clamp(-1, 1e6).long().unbind(-1)
-        inside = (depth > 0) & (column >= 0) & (row >= 0) & (column < camera.width) & (row < camera.height)
-        column, row = column.clamp(0, camera.width - 1), row.clamp(0, camera.height - 1)
-        surface = torch.where(shown.alpha > OPAQUE, shown.median_depth, torch.zeros(()))[row, column]
-        known |= inside & (depth <= surface + tolerance)
+        surface = torch.where(shown.alpha > OPAQUE, shown.median_depth, torch.zeros(()))
+        known |= in_front(camera, surface, points) >= -tolerance
     return known
+
+
+def in_front(camera: Camera, surface: Tensor, points: Tensor) -> Tensor:
+    """How far points [P, 3] lie before the surface that a camera saw in their pixels.
+
+    Args:
+        camera: undistorted.
+        surface: [H, W] m, its depth.
+        points: m, world frame.
+
+    Returns:
+        [P] m along the optical axis, negative behind it; -inf outside of the picture.
+    """
+    pixels, depth = project(camera, points.to(camera.world_from_camera))
+    column, row = torch.floor(pixels).nan_to_num(-1).clamp(-1, 1e6).long().unbind(-1)
+    inside = (depth > 0) & (column >= 0) & (row >= 0) & (column < camera.width) & (row < camera.height)
+    column, row = column.clamp(0, camera.width - 1), row.clamp(0, camera.height - 1)
+    return torch.where(inside, surface[row, column] - depth, -torch.inf)
 
 
 def _distance(splats: Splats, samples: Tensor, support_height: float | None, spacing: float) -> Tensor:
