@@ -22,6 +22,7 @@ from typing import Any
 VERBS = {
     "reconstruct": ("reconstruct", "a video, image folder or posed capture -> a world"),
     "import": ("import_", "splats trained by another tool -> a world"),
+    "import-pushes": ("import_pushes", "a recorded push -> a rollout of a world"),
     "scale": ("scale", "metres for a finished world, from a marker or a known length"),
     "export": ("export", "a world -> a file for other tools"),
     "info": ("info", "what a world, splats or a capture hold"),

@@ -52,7 +52,7 @@ class WatchConfig:
     actions: int = 2
     place: float = 0.0005
     turn: float = 0.005
-    trust: float = 0.5
+    trust: float = 0.3
     freedom: float = 4.0
     prior: Prior = field(default_factory=Prior)
     seed: int = 0

@@ -13,7 +13,7 @@ from splatworld.dynamics.watching import WatchConfig, infer_latents
 from tests.dynamics.scenes import at, blocks, lively_model, push
 
 HALF, FRONT, RADIUS = 0.025, -0.04, 0.01
-QUICK = WatchConfig(particles=32, rounds=4, actions=1)
+QUICK = WatchConfig(particles=32, rounds=4, actions=1, trust=0.5)
 
 
 @pytest.fixture(scope="module")
