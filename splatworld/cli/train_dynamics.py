@@ -23,9 +23,16 @@ class Options(Common):
     """YAML file with what differs from the defaults, such as configs/dynamics/small.yaml."""
     output: Annotated[Path, arg(aliases=["-o"], metavar="CHECKPOINT")]
     """File to write; the loss curves go beside it."""
+    freeze_world: bool = False
+    """Fit a trained network to the tools of few episodes: only what contacts with tools alone read is trained, all else
+    stays bit for bit."""
+    checkpoint: Path | None = None
+    """With --freeze-world: the trained network; the packaged one if left out."""
 
 
 def run(options: Options, terminal: Terminal) -> None:
+    from splatworld.core.checks import InputError
+    from splatworld.dynamics.checkpoint import load_model
     from splatworld.dynamics.config import TrainingConfig, training_config
     from splatworld.dynamics.curves import save_curves
     from splatworld.dynamics.node_training import NodeTraining, train_nodes
@@ -38,9 +45,14 @@ def run(options: Options, terminal: Terminal) -> None:
     begin = time.monotonic()
     notes: dict[str, Any] = {"commit": commit_hash(), "progress": terminal.progress, "say": terminal.say}
     training: Training | NodeTraining
+    if options.checkpoint is not None and not options.freeze_world:
+        raise InputError("train-dynamics: --checkpoint goes with --freeze-world; a training begins with nothing.")
     if isinstance(config, TrainingConfig):
-        training = train(config, options.output, **notes)
+        frozen = load_model(options.checkpoint) if options.freeze_world else None
+        training = train(config, options.output, frozen=frozen, **notes)
     else:
+        if options.freeze_world:
+            raise InputError("train-dynamics: --freeze-world fits tools to rigid bodies; leave it out for nodes.")
         training = train_nodes(config, options.output, **notes)
     picture = save_curves(training.losses, options.output)
     found = summary(training.losses)

@@ -17,6 +17,9 @@ from splatworld.dynamics.touch import Touch
 CONTACT_FEATURES = 20 + LATENTS
 BODY_FEATURES = 34 + LATENTS
 
+PARTNER_KIND = 14
+"""Feature of a contact from which on its partner's kind stands, one number a `Kind`."""
+
 DISTANCE, ARM, SHIFT = 0.01, 0.05, 0.01
 """m that are one unit of distances, of arms, and of displacements during a step."""
 TURN = 0.1

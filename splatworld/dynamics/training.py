@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,11 @@ from splatworld.dynamics.calibration import calibrate
 from splatworld.dynamics.checkpoint import save_model
 from splatworld.dynamics.config import STAGES, TrainingConfig
 from splatworld.dynamics.echo import EchoPool
+from splatworld.dynamics.features import PARTNER_KIND
 from splatworld.dynamics.library import Batch, Library, draw, load_library
 from splatworld.dynamics.losses import Sight, likelihood_loss, rollout_loss, see, single_loss
 from splatworld.dynamics.model import DynamicsModel
+from splatworld.dynamics.scene import Kind
 from splatworld.dynamics.step import Variation, foresee
 from splatworld.episodes import read_document
 from splatworld.unfinished import Checkpoint
@@ -35,18 +37,32 @@ ROLLOUT_RATE = 0.2
 class Training:
     """A network in the making."""
 
-    def __init__(self, config: TrainingConfig, library: Library, validation: Library | None = None) -> None:
+    def __init__(
+        self,
+        config: TrainingConfig,
+        library: Library,
+        validation: Library | None = None,
+        *,
+        frozen: DynamicsModel | None = None,
+    ) -> None:
         """
         Args:
             config: how.
             library: what to train on.
             validation: what to measure on.
+            frozen: a network of which nothing is trained but what contacts with tools alone read: the weights of their
+                kind in the first layer. All else stays bit for bit, and so does what is predicted of bodies that no
+                tool touches.
         """
-        self.config, self.library = config, library
+        if frozen is not None:
+            config = replace(config, model=frozen.config)
+        self.config, self.library, self._frozen = config, library, frozen
         self.step = 0
         self.losses: list[dict[str, Any]] = []
         torch.manual_seed(config.seed)
         self.model = DynamicsModel(config.model).to(config.device)
+        if frozen is not None:
+            self.model.load_state_dict({k: v for k, v in frozen.state_dict().items() if not k.startswith("nodes.")})
         self.averaged = {name: value.detach().clone() for name, value in self.model.named_parameters()}
         self._moments: dict[str, Tensor] = {}
         self._pool = EchoPool(
@@ -68,7 +84,8 @@ class Training:
             loss = self._loss(self.model, self._pool.at(self.step), stage, self.step)
         if loss.requires_grad:
             gradients = torch.autograd.grad(loss, [parameters[name] for name in trained], allow_unused=True)
-            self._update({name: g for name, g in zip(trained, gradients, strict=True) if g is not None})
+            found = {name: g for name, g in zip(trained, gradients, strict=True) if g is not None}
+            self._update(found if self._frozen is None else _of_tools(found))
         value = float(loss.detach())
         self.losses.append({"step": self.step, "stage": stage, "loss": value})
         self.step += 1
@@ -87,6 +104,7 @@ class Training:
         """The network with averaged weights, on the CPU."""
         model = DynamicsModel(self.config.model)
         model.load_state_dict(self.averaged)
+        model.nodes = None if self._frozen is None else self._frozen.nodes
         return model.eval().requires_grad_(False)
 
     def state(self) -> dict[str, dict[str, Tensor]]:
@@ -172,10 +190,19 @@ class Training:
         return rise * (config.last_rate + (first - config.last_rate) * cosine)
 
 
+def _of_tools(gradients: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Of gradients those of what contacts with tools alone read; 0 for the rest of the first layer."""
+    name, row = "reader.0.weight", PARTNER_KIND + int(Kind.TOOL)
+    kept = torch.zeros_like(gradients[name])
+    kept[:, row] = gradients[name][:, row]
+    return {name: kept}
+
+
 def train(
     config: TrainingConfig,
     path: str | Path,
     *,
+    frozen: DynamicsModel | None = None,
     commit: str | None = None,
     progress: Callable[[str, int, int], object] = lambda stage, done, total: None,
     say: Callable[[str], object] = print,
@@ -185,6 +212,7 @@ def train(
     Args:
         config: how.
         path: of the checkpoint; `.json` beside it gets the loss curves.
+        frozen: a network that is fitted to the tools of few episodes, as of `Training`; its size and intervals stay.
         commit: of the source, for the checkpoint's notes.
         progress: told the stage, steps done and steps in all.
         say: told in one sentence when a training is resumed or cannot be saved.
@@ -205,9 +233,15 @@ def train(
     library = load_library(config.episodes, most=config.most, progress=lambda a, b: progress("shapes", a, b))
     folders = [folder for folder in config.validation if folder]
     validation = load_library(folders, most=config.most) if folders else None
-    training = Training(config, library, validation)
+    if frozen is not None and config.rollout + config.spread:
+        raise InputError("train-dynamics: a frozen world takes single steps alone; set rollout: 0 and spread: 0.")
+    training = Training(config, library, validation, frozen=frozen)
+    config = training.config
     target.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({**asdict(config), "windows": len(library.windows)}, sort_keys=True)
+    told = {**asdict(config), "windows": len(library.windows)}
+    if frozen is not None:
+        told["frozen"] = [float(value.double().sum()) for value in frozen.state_dict().values()]
+    text = json.dumps(told, sort_keys=True)
     saved = Checkpoint(_beside(target, ".unfinished"), hashlib.sha256(text.encode()).hexdigest(), say=say)
     before = saved.load()
     if before is not None:
@@ -218,7 +252,7 @@ def train(
         if saved.due():
             saved.save(training.state())
     model, metrics = training.result(), summary(training.losses)
-    if validation is not None:
+    if validation is not None and frozen is None:
         metrics |= calibrate(model, validation, seed=config.seed)
     data = [{k: read_document(each)[1].get(k) for k in ("split", "seed", "count", "commit")} | {"folder": str(each)}
             for each in config.episodes]  # fmt: skip

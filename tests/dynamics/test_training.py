@@ -11,10 +11,13 @@ from splatworld.core.checks import InputError
 from splatworld.dynamics import calibration
 from splatworld.dynamics.checkpoint import load_model, read_notes
 from splatworld.dynamics.config import TrainingConfig, training_config
+from splatworld.dynamics.features import PARTNER_KIND, contact_features
 from splatworld.dynamics.library import BODIES, NOTHING, draw, load_library
 from splatworld.dynamics.losses import start
 from splatworld.dynamics.model import DynamicsModel, ModelConfig
 from splatworld.dynamics.scene import Kind
+from splatworld.dynamics.step import look
+from splatworld.dynamics.touch import find_touches
 from splatworld.dynamics.training import ROLLOUT_RATE, Training, train
 from splatworld.episodes import SUBSTATES
 from splatworld.simulate.episodes.configs import family_config
@@ -182,3 +185,42 @@ def test_bad_options_are_named(tmp_path, config):
         train(replace(config, episodes=(str(tmp_path),)), tmp_path / "model")
     with pytest.raises(InputError, match="no device 'gpu'"):
         train(replace(config, device="gpu"), tmp_path / "model")
+
+
+def test_a_frozen_world_stays_bit_for_bit(config, episodes, tmp_path):
+    torch.manual_seed(5)
+    world = DynamicsModel(TINY).requires_grad_(False)
+    few = replace(config, single=6, rollout=0, spread=0, model=ModelConfig())
+    train(few, tmp_path / "fitted.safetensors", frozen=world)
+    fitted, before = load_model(tmp_path / "fitted.safetensors").state_dict(), world.state_dict()
+    row = PARTNER_KIND + int(Kind.TOOL)
+    for name, value in before.items():
+        after = fitted[name].clone()
+        if name == "reader.0.weight":
+            assert not torch.equal(after[:, row], value[:, row])
+            after[:, row] = value[:, row]
+        assert torch.equal(after, value), name
+    with pytest.raises(InputError, match="single steps alone"):
+        train(replace(few, rollout=2), tmp_path / "no.safetensors", frozen=world)
+    assert not (tmp_path / "no.safetensors").exists()
+
+
+def test_the_features_of_a_partners_kind_are_where_training_finds_them(library):
+    batch = draw(library, 16, 1, torch.Generator().manual_seed(1))
+    before = start(batch.scene, batch.poses[:, 0], batch.twists[:, 0])
+    ends = batch.poses[:, SUBSTATES]
+    touch = find_touches(batch.scene, before.poses, ends, batch.scene.free)
+    seen = look(batch.scene, touch, before, ends, 0.1)
+    kinds = contact_features(seen.around, seen.tools)[..., PARTNER_KIND : PARTNER_KIND + 3]
+    used = touch.weight > 0
+    assert bool((touch.kind[used] == int(Kind.TOOL)).any())
+    assert torch.equal(kinds[used], torch.nn.functional.one_hot(touch.kind[used], 3).float())
+
+
+def test_the_verb_says_what_freezing_needs(tmp_path, capsys):
+    (tmp_path / "c.yaml").write_text("single: 5\n")
+    call = ["train-dynamics", str(tmp_path / "c.yaml"), "-o", str(tmp_path / "x.safetensors")]
+    assert main([*call, "--checkpoint", str(tmp_path / "none")]) == BAD_INPUT
+    assert "goes with --freeze-world" in capsys.readouterr().err
+    assert main([*call, "--freeze-world", "--checkpoint", str(tmp_path / "none")]) == BAD_INPUT
+    assert "no such checkpoint" in capsys.readouterr().err
