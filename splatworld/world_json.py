@@ -70,6 +70,7 @@ def _body_entry(body: Body) -> dict[str, Any]:
         "node_range": None if body.node_range is None else list(body.node_range),
         "mass": float(body.mass),
         "inertia": _numbers(body.inertia),
+        "weighed": body.weighed,
     }
 
 
@@ -94,6 +95,7 @@ def _body(entry: dict[str, Any]) -> Body:
         node_range=None if entry["node_range"] is None else tuple(entry["node_range"]),
         mass=entry["mass"],
         inertia=_optional(entry["inertia"]),
+        weighed=entry.get("weighed", False),
     )
 
 

@@ -94,7 +94,7 @@ def set_mass(world: World, name: str, mass: float) -> World:
     if index == 0 or not body.mass or body.inertia is None:
         raise InputError(f"mass: {name!r} is the background or has no shape, from which its inertia would follow; "
                          "name a body that `info` gives a mass.")  # fmt: skip
-    weighed = replace(body, mass=float(mass), inertia=body.inertia * (mass / body.mass))
+    weighed = replace(body, mass=float(mass), weighed=True, inertia=body.inertia * (mass / body.mass))
     return replace(world, bodies=(*world.bodies[:index], weighed, *world.bodies[index + 1 :]))
 
 
@@ -129,7 +129,7 @@ def shaped(
     """The body with a surface and all that follows from it: convex parts, distance grid, mass and inertia.
 
     Args:
-        body: any; its frame moves to the centre of mass, with the axes of the mesh.
+        body: any, which keeps a mass that was told; its frame moves to the centre of mass, with the axes of the mesh.
         mesh: closed.
         world_from_mesh: [7] where the mesh lies; in the world's frame by default.
         density: kg/m^3.
@@ -139,6 +139,8 @@ def shaped(
         InputError: the mesh is open or flat, or the density is not positive.
     """
     mass, center, inertia = mass_properties(mesh, density)
+    if body.weighed:
+        mass, inertia = body.mass, inertia * (body.mass / mass)
     mesh_from_body = torch.cat([center, pose.identity(dtype=torch.float64)[3:]])
     rest = mesh_from_body if world_from_mesh is None else pose.compose(world_from_mesh, mesh_from_body)
     local = transform_mesh(mesh, pose.inverse(mesh_from_body))

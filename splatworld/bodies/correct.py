@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 import torch
+from scipy.spatial import ConvexHull
 from torch import Tensor
 
 from splatworld.bodies.joints import reframed
@@ -35,6 +36,8 @@ def body_index(world: World, name: str) -> int:
 def merge(world: World, names: list[str]) -> World:
     """One body of several; the first gives name and kind. With "background" among them, all become background.
 
+    It weighs what they did where the mass of one was told.
+
     Raises:
         InputError: fewer than two different bodies, one that another hangs on, or the first is deformable.
     """
@@ -48,7 +51,10 @@ def merge(world: World, names: list[str]) -> World:
     if bodies[first].node_range is not None:
         raise InputError(f"merge: {_name(world, first)!r} is deformable, its nodes carry what it had; merge before.")
     if first:
-        bodies = reframed(bodies, first, _fresh(world.splats, ids, first, bodies[first]))
+        masses = [bodies[i].mass for i in indices]
+        told = all(masses) and any(bodies[i].weighed for i in indices)
+        whole = replace(bodies[first], mass=sum(masses), weighed=told)
+        bodies = reframed(bodies, first, _fresh(world.splats, ids, first, whole))
         return reindexed(world, ids, bodies, drop=rest)
     # What was completed of a body would show were it found again and taken away.
     seen = (world.splats.provenance != int(Provenance.COMPLETED)) | (world.splats.body_ids == 0)
@@ -59,6 +65,8 @@ def merge(world: World, names: list[str]) -> World:
 
 def split(world: World, name: str) -> World:
     """A body in two parts: apart where it hangs together least, else across its longest side.
+
+    They share a mass that was told by their volumes.
 
     Raises:
         InputError: the background, or a body of too few splats or without extent.
@@ -235,9 +243,15 @@ def _with_body(world: World, own: Tensor, name: str) -> World:
     losing = set(ids[own].unique().tolist()) - {0}
     ids[own] = len(world.bodies)
     bodies = list(world.bodies)
-    blank = Body(name=name, kind="rigid", rest_pose=pose.identity(dtype=torch.float64))
+    gone, taken = [i for i in losing if not bool((ids == i).any())], 0.0
+    for i in losing:
+        if bodies[i].weighed:
+            lost, left = _room(world.splats, own[world.splats.body_ids[own] == i]), _room(world.splats, ids == i)
+            taken += bodies[i].mass * lost / (lost + left)
+            bodies[i] = replace(bodies[i], mass=bodies[i].mass * left / (lost + left))
+    told = all(bodies[i].weighed for i in world.splats.body_ids[own].unique().tolist())
+    blank = Body(name, "rigid", pose.identity(dtype=torch.float64), mass=taken, weighed=told)
     bodies.append(_fresh(world.splats, ids, len(bodies), blank))
-    gone = [i for i in losing if not bool((ids == i).any())]
     for i in losing - set(gone):
         bodies = reframed(bodies, i, _fresh(world.splats, ids, i, bodies[i]))
     latents = world.prior_latents
@@ -247,12 +261,19 @@ def _with_body(world: World, own: Tensor, name: str) -> World:
 
 
 def _fresh(splats: Splats, ids: Tensor, index: int, body: Body) -> Body:
-    """The body without what is no longer true of its splats: shape and mass."""
+    """The body without what is no longer true of its splats: shape, and mass but where that was told."""
     rest = pose.identity(dtype=torch.float64)
     own = splats.means[ids == index].double()
     if len(own):
         rest[:3] = own.median(dim=0).values
-    return replace(body, rest_pose=rest, mass=0.0, inertia=None, mesh=None, parts=(), grid=None, capsules=None)
+    mass = body.mass if body.weighed else 0.0
+    return replace(body, rest_pose=rest, mass=mass, inertia=None, mesh=None, parts=(), grid=None, capsules=None)
+
+
+def _room(splats: Splats, chosen: Tensor) -> float:
+    """m^3 around some splats."""
+    points = splats.means[chosen].double().numpy()
+    return float(ConvexHull(points, qhull_options="QJ").volume) if len(points) > 3 else 1e-12 * len(points)
 
 
 def _changed(world: World, index: int, body: Body) -> World:

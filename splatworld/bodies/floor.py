@@ -85,10 +85,9 @@ def floor_of(world: World, *, cell: float = 0.003, tolerance: float = 0.012, mar
     """
     splats = world.splats
     ids = splats.body_ids
-    moving = torch.tensor([body.kind != "static" for body in world.bodies])[ids.long()]
     height = splats.means[:, 2]
-    ground = ~moving & (height < tolerance) & (height > -3 * tolerance) & (splats.opacities > 0.05)
-    standing = moving & (splats.opacities > 0.2)
+    ground = (ids == 0) & (height < tolerance) & (height > -3 * tolerance) & (splats.opacities > 0.05)
+    standing = (ids > 0) & (splats.opacities > 0.2)
     if not bool(ground.any()) or not bool(standing.any()):
         return None
     feet = splats.means[standing]

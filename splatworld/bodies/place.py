@@ -23,8 +23,8 @@ def place(world: World, similarity: Similarity) -> World:
     """The same world in another frame of reference and unit of length.
 
     A view that moves along sees the same picture. Bodies keep their density, so that masses grow with the cube of the
-    scale and inertias with its fifth power. The static background, which owns everything that never moves, keeps its
-    frame where neither shape nor joint hangs on it.
+    scale and inertias with its fifth power; masses that were told stay as they are. The static background, which owns
+    everything that never moves, keeps its frame where neither shape nor joint hangs on it.
 
     Args:
         world: to be moved; stays as it is. Its `scale` is taken over: who knows why lengths change says so there.
@@ -65,13 +65,14 @@ def place_splats(splats: Splats, similarity: Similarity) -> Splats:
 
 def _body(body: Body, similarity: Similarity, bodies: tuple[Body, ...], *, held: bool) -> Body:
     scale = similarity.scale
+    denser = scale**-3 if body.weighed else 1.0
     bare = body.kind == "static" and body.mesh is None and not body.parts and body.grid is None and not held
     return replace(
         body,
         rest_pose=body.rest_pose if bare else similarity.poses(body.rest_pose),
         joint=None if body.joint is None else _joint(body.joint, scale, bodies),
-        mass=body.mass * scale**3,
-        inertia=None if body.inertia is None else body.inertia * scale**5,
+        mass=body.mass if body.weighed else body.mass * scale**3,
+        inertia=None if body.inertia is None else body.inertia * scale**5 * denser,
         mesh=None if body.mesh is None else _mesh(body.mesh, scale),
         parts=tuple(_mesh(part, scale) for part in body.parts),
         grid=None if body.grid is None else _grid(body.grid, scale),

@@ -59,6 +59,7 @@ class Body:
         parts: convex meshes in the body's frame whose union is the collision shape; empty if `mesh` is convex itself.
         grid: distances to the mesh, in the body's frame.
         capsules: the collision shape of a deformable body.
+        weighed: the mass was told, not guessed from the shape.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Body:
     parts: tuple[Mesh, ...] = ()
     grid: DistanceGrid | None = None
     capsules: Capsules | None = None
+    weighed: bool = False
 
     def __post_init__(self) -> None:
         check_choice(f"Body {self.name!r}", "kind", self.kind, KINDS)

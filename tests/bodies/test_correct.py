@@ -47,6 +47,22 @@ def test_merge_and_split_undo_each_other(world):
     assert len(ids.unique()) == 3
 
 
+def test_a_told_mass_is_shared_by_volume_and_summed_again(world):
+    told = {"box": replace(world.bodies[1], mass=0.6, weighed=True), "ball": replace(world.bodies[2], mass=0.1)}
+    heavy = replace(world, bodies=(world.bodies[0], told["box"], told["ball"]))
+    merged = correct.merge(heavy, ["box", "ball"])
+    assert (merged.bodies[1].mass, merged.bodies[1].weighed) == (pytest.approx(0.7), True)
+    box, ball = correct.split(merged, "box").bodies[1:]
+    assert (box.weighed, ball.weighed) == (True, True)
+    assert box.mass + ball.mass == pytest.approx(0.7)
+    assert max(box.mass, ball.mass) / min(box.mass, ball.mass) == pytest.approx(0.06**3 / (4.19 * 0.025**3), rel=0.1)
+    # Of a box around more than weighed bodies the mass is not known.
+    low, high = torch.tensor([-0.15, -0.05, -0.002]), torch.tensor([-0.1, 0.05, 0.1])
+    part = correct.box(heavy, low, high, name="part").bodies
+    assert [(body.name, body.weighed) for body in part[1:]] == [("box", True), ("ball", False), ("part", False)]
+    assert part[1].mass == pytest.approx(0.6 * 4 / 9)
+
+
 def test_merging_with_the_background_makes_it_static(world):
     merged = correct.merge(world, ["ball", "background"])
     assert [body.name for body in merged.bodies] == ["background", "box"]

@@ -112,6 +112,10 @@ def test_bodies_keep_their_shape_in_the_world(world):
         )
     torch.testing.assert_close(moved.gravity, pose.rotate(there.quat, world.gravity))
     assert moved.bodies[1].mass == pytest.approx(27 * world.bodies[1].mass)
+    told = replace(world, bodies=(world.bodies[0], replace(world.bodies[1], weighed=True), *world.bodies[2:]))
+    told = place(told, there)
+    assert told.bodies[1].mass == world.bodies[1].mass
+    torch.testing.assert_close(told.bodies[1].inertia, 9 * world.bodies[1].inertia)
 
 
 def test_a_background_without_shape_keeps_its_frame():

@@ -116,6 +116,7 @@ def test_a_known_mass_stays(segment, folder):
     after = store.load_world(folder).bodies[1]
     torch.testing.assert_close(after.inertia / 0.35, before.inertia / before.mass)
     assert segment("--rename", "ball", "orange")["box"]["mass"] == 0.35
+    assert store.load_world(folder).bodies[1].weighed
     # One that is made in the same go has a shape by then; what is found anew is of the usual density.
     segment("--merge", "background", "box")
     boxed = segment("--box", -0.15, -0.05, 0.002, -0.05, 0.05, 0.1, "--name", "crate", "--mass", "crate", 0.1)
