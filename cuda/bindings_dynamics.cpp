@@ -125,6 +125,15 @@ void bind_dynamics(nb::module_& m) {
                           float spin) {
         new (self) FeatureScales{distance, arm, shift, turn, speed, spin};
       });
+  nb::class_<ActionRules>(m, "ActionRules")
+      .def("__init__", [](ActionRules* self, double seconds, int substeps, const SweepRules& sweep,
+                          const IslandLimits& islands, const TouchRules& touch, const CoastingRules& whole,
+                          const CoastingRules& brief, const FeatureScales& scales, const Separation& separation,
+                          std::array<double, 2> scale, std::array<double, 2> correlation, double creep_speed,
+                          double creep_spin) {
+        new (self) ActionRules{seconds,    substeps,   sweep,    islands, touch, {whole, brief}, scales,
+                               separation, {scale[0], scale[1]}, {correlation[0], correlation[1]}, creep_speed, creep_spin};
+      });
 
   nb::class_<PackedNet>(m, "PackedNet")
       .def("__init__", [](PackedNet* self, Array<int64_t> node_start, Array<int64_t> edge_start, Array<int64_t> bend_start,
@@ -148,6 +157,25 @@ void bind_dynamics(nb::module_& m) {
   m.def("touches_room", [](const PackedScene& scene) { return touches_room(scene.view()); });
   m.def("coasting_room", [](const PackedScene& scene) { return coasting_room(scene.view()); });
   m.def("network_room", [](const PackedNetwork& network) { return network_room(network.view()); });
+
+  m.def("action_room", [](const PackedScene& scene, const PackedNetwork& network, int parts) {
+    return action_room(scene.view(), network.view(), parts);
+  });
+  m.def("act_bodies", [](const PackedScene& scene, const ActionRules& rules, const PackedNetwork& network,
+                         Array<double> poses, Array<double> twists, Array<double> variance, Array<double> ends,
+                         Array<uint8_t> unsure, Array<float> latents, Array<float> typical_mass, Array<float> extremes,
+                         Array<float> spread, Array<float> gravity, Array<uint8_t> room, Array<double> poses_after,
+                         Array<double> twists_after, Array<double> variance_after, Array<uint8_t> awake,
+                         Array<float> done, Array<uint8_t> failed) {
+    nb::gil_scoped_release release;
+    act_bodies(scene.view(), rules, network.view(),
+               {poses.data(), twists.data(), variance.data(), ends.data(), unsure.data(), latents.data(),
+                static_cast<int>(latents.shape(2)), typical_mass.data(), extremes.data(),
+                static_cast<int>(extremes.shape(1)), spread.data(), gravity.data()},
+               rooms_of(room),
+               {poses_after.data(), twists_after.data(), variance_after.data(), awake.data(), done.data(),
+                failed.data()});
+  });
 
   m.def("nodes_room", [](const PackedScene& scene, const PackedNet& net) {
     return nodes_room(net.view(), net.states(), scene.view().bodies);

@@ -158,6 +158,40 @@ void read_motion(const SceneArrays& scene, const FeatureScales& scales, const Ne
                  const MotionInputs& in, const Rooms& rooms, float* motion, float* meant, int64_t* again,
                  const MotionOutputs& out);
 
+// action.cpp
+// Constants of everything that makes up an action; see splatworld/dynamics/action.py.
+struct ActionRules {
+  double seconds;
+  int substeps;
+  SweepRules sweep;
+  IslandLimits islands;
+  TouchRules touch;
+  CoastingRules coasting[2];  // of whole and of short steps, as what follows
+  FeatureScales scales;
+  Separation separation;
+  double scale[2], correlation[2];
+  double creep_speed, creep_spin;
+};
+struct ActionInputs {
+  const double *poses, *twists, *variance, *ends;  // [S, B, 7 or 6]
+  const uint8_t* unsure;                           // [S, B]
+  const float* latents;                            // [S, B, latent_count]
+  int latent_count;
+  const float* typical_mass;                       // [S, B]
+  const float* extremes;                           // [L, extreme_count, 3]
+  int extreme_count;
+  const float *spread, *gravity;                   // [L, 3, 3], [3]
+};
+struct ActionOutputs {
+  double *poses, *twists, *variance;  // [S, B, 7 or 6]
+  uint8_t* awake;                     // [S, B]
+  float* done;                        // [S]
+  uint8_t* failed;                    // [S]
+};
+int64_t action_room(const SceneArrays& scene, const NetworkArrays& net, int parts);
+void act_bodies(const SceneArrays& scene, const ActionRules& rules, const NetworkArrays& net, const ActionInputs& in,
+                const Rooms& rooms, const ActionOutputs& out);
+
 // nodes.cpp
 // Deformable bodies of S states, nodes of all of them one after the other, and what joins them.
 struct NetArrays {

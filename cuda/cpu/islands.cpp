@@ -4,8 +4,6 @@
 namespace splatworld {
 namespace {
 
-double length(const double* v) { return std::sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]); }
-
 // Radius about a body's origin of a ball that holds it.
 float reach_of(const float* box) {
   float middle2 = 0, half2 = 0;
@@ -99,8 +97,7 @@ struct Search {
     const uint8_t* kinds = scene.kinds + first;
     bool any = false;
     for (int64_t b = 0; b < bodies; ++b) {
-      const bool slow = length(twists + 6 * b) <= limits.still_speed && length(twists + 6 * b + 3) <= limits.still_spin;
-      const bool free = kinds[b] == FREE, unsettled = free && !slow;
+      const bool free = kinds[b] == FREE, unsettled = free && !is_still(twists + 6 * b, limits);
       active[b] = unsettled || (kinds[b] == TOOL && !std::equal(poses + 7 * b, poses + 7 * b + 7, ends + 7 * b));
       unsure[b] = free && (in.unsure[first + b] || unsettled) && in.gravity;
       lively[b] = collides[b] = held[b] = awake[b] = fine[b] = false;

@@ -26,15 +26,26 @@ class Cutter {
   int64_t used_ = 0;
 };
 
-// work(room, i) for each of `count`; whichever part is free takes the next few.
+// work(room, i) for each of `count`; whichever part is free takes the next few. Room of one part is worked in by the
+// caller alone, who may be a part of something else.
 template <class Work>
-void for_each(int64_t count, const Rooms& rooms, Work&& work) {
-  constexpr int64_t few = 4;
+void for_each(int64_t count, const Rooms& rooms, Work&& work, int64_t few = 4) {
+  if (rooms.parts == 1) {
+    for (int64_t i = 0; i < count; ++i) work(rooms.bytes, i);
+    return;
+  }
   std::atomic<int64_t> next{0};
   parallel_for(rooms.parts, [&](long part) {
     for (int64_t first; (first = next.fetch_add(few, std::memory_order_relaxed)) < count;)
       for (int64_t i = first; i < count && i < first + few; ++i) work(rooms.bytes + part * rooms.size, i);
   });
+}
+
+inline double length(const double* v) { return std::sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]); }
+
+// Whether a twist [6] is too slow to matter.
+inline bool is_still(const double* twist, const IslandLimits& limits) {
+  return length(twist) <= limits.still_speed && length(twist + 3) <= limits.still_spin;
 }
 
 inline Quat<double> quat_of(const double* pose) { return {pose[3], pose[4], pose[5], pose[6]}; }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -62,11 +63,10 @@ def coast(
     first = torch.zeros(len(poses) + 1, dtype=torch.int64)
     torch.cumsum(torch.bincount(touch.state, minlength=len(poses)), 0, out=first[1:])
     motion, twist = torch.empty(2, len(touch.state), 6)
-    rules = kernels.CoastingRules(REACH, NEAR, SLOP, FRICTION, SETTLED, STEPS[seconds > SECONDS], ITERATIONS)
     kernels.coast_bodies(
-        scene.packed, rules, first, touch.body.contiguous(), scene.posed(poses), scene.numbers("twists", twists, 6),
-        scene.posed(ends), scene.typical_mass.contiguous(), latents.detach().float().contiguous(), scene.solids.spread,
-        scene.gravity.float(), seconds,
+        scene.packed, rules(seconds), first, touch.body.contiguous(), scene.posed(poses),
+        scene.numbers("twists", twists, 6), scene.posed(ends), scene.typical_mass.contiguous(),
+        latents.detach().float().contiguous(), scene.solids.spread, scene.gravity.float(), seconds,
         room(kernels.coasting_room(scene.packed)), motion, twist,
     )  # fmt: skip
     before, fall = twists[at].float(), torch.cat([scene.gravity.float(), torch.zeros(3)])
@@ -75,3 +75,9 @@ def coast(
         motion=torch.where(touched, motion, seconds * before + 0.5 * seconds**2 * fall),
         twist=torch.where(touched, twist, before + seconds * fall),
     )
+
+
+def rules(seconds: float) -> Any:
+    """The constants of steps that are so long as the kernels take them."""
+    steps = STEPS[seconds > SECONDS]
+    return native.load().CoastingRules(REACH, NEAR, SLOP, FRICTION, SETTLED, steps, ITERATIONS)

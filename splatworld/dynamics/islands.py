@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -62,11 +63,17 @@ def find_islands(
     """
     kernels = native.load()
     awake, fine = torch.empty(2, *scene.free.shape, dtype=torch.bool)
-    limits = kernels.IslandLimits(REACH, TOUCHING, UPWARD, STILL_SPEED, STILL_SPIN, APPROACH, TIPPING, LIFTING)
     places = scene.posed(poses), scene.numbers("twists", twists, 6), scene.posed(ends)
     within, gravity = room(kernels.islands_room(scene.packed)), bool(scene.gravity.any())
     kernels.find_islands(
-        scene.packed, limits, *places, scene.flags("unsure", unsure), seconds, gravity, within,
+        scene.packed, rules(), *places, scene.flags("unsure", unsure), seconds, gravity, within,
         awake.view(torch.uint8), fine.view(torch.uint8),
     )  # fmt: skip
     return Islands(awake, fine)
+
+
+def rules() -> Any:
+    """The constants as the kernels take them."""
+    return native.load().IslandLimits(
+        REACH, TOUCHING, UPWARD, STILL_SPEED, STILL_SPIN, APPROACH, TIPPING, LIFTING
+    )

@@ -45,10 +45,7 @@ def read_motion(
         Motion, twist and variance [N, 6], motion and twist of each member [M, N, 12], their log-variance [M, N, 12],
         heading [N, 2]; see `Predicted`.
     """
-    kernels, network = native.load(), _packed(model)
-    scales = kernels.FeatureScales(
-        features.DISTANCE, features.ARM, features.SHIFT, features.TURN, features.SPEED, features.SPIN
-    )
+    kernels, network = native.load(), packed(model)
     count, members = len(touch.state), model.config.members
     motion, twist, variance = torch.empty(3, count, 6)
     each, log_variance = torch.empty(2, members, count, 12)
@@ -58,7 +55,7 @@ def read_motion(
     )
     solids = scene.solids
     kernels.read_motion(
-        scene.packed, scales, network, touch.state.contiguous(), touch.body.contiguous(), scene.posed(poses),
+        scene.packed, scales(), network, touch.state.contiguous(), touch.body.contiguous(), scene.posed(poses),
         scene.numbers("twists", twists, 6), scene.posed(ends), coasting.motion.contiguous(),
         coasting.twist.contiguous(), scene.numbers("latents", latents, LATENTS).float(),
         scene.typical_mass.contiguous(), solids.extremes, solids.spread, scene.gravity.float(), seconds, found,
@@ -69,10 +66,17 @@ def read_motion(
     return motion, twist, variance, each, log_variance, heading
 
 
+def scales() -> Any:
+    """Units of features as the kernels take them."""
+    return native.load().FeatureScales(
+        features.DISTANCE, features.ARM, features.SHIFT, features.TURN, features.SPEED, features.SPIN
+    )
+
+
 _known: WeakKeyDictionary[DynamicsModel, tuple[tuple[int, ...], Any]] = WeakKeyDictionary()
 
 
-def _packed(model: DynamicsModel) -> Any:
+def packed(model: DynamicsModel) -> Any:
     """The network as the kernel takes it, made anew where its weights have changed."""
     version = tuple(number for weight in model.parameters() for number in (weight.data_ptr(), weight._version))
     known = _known.get(model)

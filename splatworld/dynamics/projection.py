@@ -61,7 +61,7 @@ class _Separated(torch.autograd.Function):
         after, squeezed = torch.empty_like(poses), torch.empty(len(poses))
         within = room(kernels.separation_room(scene.packed, 1))
         moves = scene.posed(poses), scene.numbers("motion", motion, 6), scene.flags("free", free)
-        kernels.separate(scene.packed, _how(), *moves, way, within, after, squeezed)
+        kernels.separate(scene.packed, rules(), *moves, way, within, after, squeezed)
         ctx.save_for_backward(poses, motion, free)
         ctx.scene = scene
         ctx.mark_non_differentiable(squeezed)
@@ -76,9 +76,10 @@ class _Separated(torch.autograd.Function):
         by_poses, by_motion = torch.empty_like(poses), torch.empty_like(motion)
         within = room(kernels.separation_room(ctx.scene.packed, LOOKS))
         moves = poses, motion, ctx.scene.flags("free", free), by_after.contiguous()
-        kernels.separate_backward(ctx.scene.packed, _how(), *moves, within, by_poses, by_motion)
+        kernels.separate_backward(ctx.scene.packed, rules(), *moves, within, by_poses, by_motion)
         return by_poses, by_motion, None, None, None
 
 
-def _how() -> Any:
+def rules() -> Any:
+    """The constants as the kernels take them."""
     return native.load().Separation(REACH, NOTICED, TARGET, SLOP, LOOKS, ITERATIONS, RELAXATION)

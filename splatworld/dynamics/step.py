@@ -7,27 +7,23 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from splatworld import native
 from splatworld.core.robot import ACTION_SECONDS
 from splatworld.dynamics import frame
+from splatworld.dynamics.action import act_bodies
 from splatworld.dynamics.coasting import coast
 from splatworld.dynamics.features import Around, look_around
 from splatworld.dynamics.islands import find_islands, still
 from splatworld.dynamics.model import DynamicsModel
 from splatworld.dynamics.network import read_motion
-from splatworld.dynamics.projection import SLOP, project
-from splatworld.dynamics.scene import Kind, Scene, room
+from splatworld.dynamics.projection import project
+from splatworld.dynamics.scene import Kind, Scene
+from splatworld.dynamics.sweep import sweep_tools
 from splatworld.dynamics.touch import Touch, find_touches, moved, travelled
-from splatworld.geometry.contacts import REACH
 
 SUBSTEPS = 5
 """Short steps an action."""
-CUTS = 8
-"""Places along its way at which a tool is checked against what cannot move."""
 CREEP_SPEED, CREEP_SPIN = 0.02, 0.2
 """m/s and rad/s below which a body on a support creeps."""
-HELD_STILL = 1e-7
-"""m and rad up to which a commanded tool counts as left alone."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +85,8 @@ def act(
         ends: [S, B, 7] where tools are commanded to; rows of other bodies are not read.
         variation: see there.
     """
+    if variation is None and not _learns(model, before):
+        return _act_without_gradients(model, scene, before, ends)
     done, way, ends = sweep_tools(scene, before.poses, ends)
     islands = find_islands(scene, before.poses, before.twists, ends, ACTION_SECONDS, unsure=before.awake)
     coarse = islands.awake & ~islands.fine
@@ -119,6 +117,15 @@ def act(
         now = replace(now, poses=project(scene, _with_tools(scene, now.poses, ends), pinched)[0])
     now = replace(now, poses=_with_tools(scene, now.poses, ends))
     return Step(_where(failed, before, now), done * (1 - squeezed) * ~failed, failed)
+
+
+def _act_without_gradients(model: DynamicsModel, scene: Scene, before: Moving, ends: Tensor) -> Step:
+    """The same by native code alone."""
+    poses, twists, variance, awake, done, failed = act_bodies(
+        model, scene, before.poses, before.twists, before.latents, before.variance, ends, before.awake,
+        seconds=ACTION_SECONDS, substeps=SUBSTEPS, creep=(CREEP_SPEED, CREEP_SPIN),
+    )  # fmt: skip
+    return Step(Moving(poses, twists, before.latents, variance, awake), done, failed)
 
 
 def advance(
@@ -258,23 +265,6 @@ def _learns(model: DynamicsModel, before: Moving) -> bool:
         return True
     inputs = (before.poses, before.twists, before.latents, *model.parameters())
     return torch.is_grad_enabled() and any(value.requires_grad for value in inputs)
-
-
-def sweep_tools(scene: Scene, poses: Tensor, ends: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """How far tools get from `poses` to `ends` [S, B, 7] before they run into what cannot move.
-
-    A tool that overlaps it already may move on as long as it gets no deeper.
-
-    Returns:
-        [S] the fraction of their way; [S, B, 6] the way that is left, m and rad, 0 of all others; and [S, B, 7] where
-        that takes them, all others as in `poses`.
-    """
-    kernels, done = native.load(), torch.empty(len(poses))
-    starts, there = scene.posed(poses), scene.posed(ends)
-    way, reached = torch.empty(*poses.shape[:-1], 6, dtype=torch.float64), torch.empty_like(starts)
-    rules = kernels.SweepRules(SLOP, REACH, HELD_STILL, CUTS)
-    kernels.sweep_tools(scene.packed, rules, starts, there, room(kernels.sweep_room(scene.packed)), done, way, reached)
-    return done, way.to(poses), reached.to(poses)
 
 
 def _chosen(values: Tensor, state: Tensor, variation: Variation | None) -> Tensor:

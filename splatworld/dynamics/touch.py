@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -81,9 +82,13 @@ def find_touches(scene: Scene, poses: Tensor, ends: Tensor, wanted: Tensor) -> T
     partner, kind, phase = torch.empty(3, count, SLOTS, dtype=torch.int64)
     distance, weight = torch.empty(2, count, SLOTS)
     normal, arm, partner_arm = torch.empty(3, count, SLOTS, 3)
-    rules = kernels.TouchRules(REACH, DEEPEST, [LATER[each] for each in Kind], A_ROW)
     found = kernels.Touches(partner, kind, phase, distance, normal, arm, partner_arm, weight)
     starts, there, which = scene.posed(poses), scene.posed(ends), scene.flags("wanted", wanted)
     within = room(kernels.touches_room(scene.packed))
-    kernels.find_touches(scene.packed, rules, starts, there, which, first, within, found)
+    kernels.find_touches(scene.packed, rules(), starts, there, which, first, within, found)
     return Touch(state, body, partner, kind, phase, distance, normal, arm, partner_arm, weight)
+
+
+def rules() -> Any:
+    """The constants as the kernels take them."""
+    return native.load().TouchRules(REACH, DEEPEST, [LATER[each] for each in Kind], A_ROW)

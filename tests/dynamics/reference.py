@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from splatworld.core import pose
 from splatworld.dynamics.features import tangent
 from splatworld.dynamics.islands import APPROACH, LIFTING, TIPPING, TOUCHING, Islands, still
 from splatworld.dynamics.projection import ITERATIONS, LOOKS, NOTICED, RELAXATION, SLOP, TARGET
