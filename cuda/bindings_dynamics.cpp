@@ -21,7 +21,7 @@ struct PackedScene {
   SceneArrays view() const {
     return {shapes.view(),   static_cast<int64_t>(shape_ids.shape(0)), static_cast<int64_t>(shape_ids.shape(1)),
             static_cast<int64_t>(pairs.shape(0)), shape_ids.data(), kinds.data(), pairs.data(),
-            inverse_mass.data(), turning.data()};
+            inverse_mass.data(), turning.data(), nullptr};
   }
 };
 

@@ -8,6 +8,8 @@ namespace splatworld {
 
 enum Kind : uint8_t { STATIC = 0, TOOL = 1, FREE = 2 };
 
+struct SeenPair;
+
 struct SceneArrays {
   ShapeArrays shapes;
   int64_t states, bodies, pairs;
@@ -16,6 +18,7 @@ struct SceneArrays {
   const int32_t* pair;         // [P, 2] bodies that can touch, the lesser first
   const float* inverse_mass;   // [S, B]
   const float* turning;        // [S, B] the same of turns
+  SeenPair* seen;              // [S, P] room for contacts that are looked at again, or null
 };
 
 // Room that Python allocates: `bytes` for each of `parts`, which are worked on side by side.

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cpu/contacts.h"
 #include "cpu/states.h"
 
 namespace splatworld {
@@ -16,6 +17,7 @@ struct Room {
   float *coasting, *after;                              // [N, 6]
   MotionOutputs said;                                   // [N]
   float* tables;                                        // [2, S, B, 6]
+  SeenPair* seen;                                       // [S, P]
   char* work;                                           // of one kernel after the other
 
   Room(Cutter& cut, const SceneArrays& scene, const NetworkArrays& net, int64_t states) {
@@ -34,6 +36,7 @@ struct Room {
     for (float** each : {&said.members, &said.log_variance}) *each = cut.take<float>(12 * net.members * bodies);
     said.heading = cut.take<float>(2 * bodies);
     tables = cut.take<float>(12 * bodies);
+    seen = cut.take<SeenPair>(states * scene.pairs);
     work = cut.take<char>(std::max({sweep_room(scene), islands_room(scene), touches_room(scene), coasting_room(scene),
                                     network_room(net), separation_room(scene.bodies, scene.pairs, 1)}));
   }
@@ -224,7 +227,7 @@ struct Part {
 
 // States that are worked on together: the network reads bodies of all of them side by side.
 int64_t apiece(const SceneArrays& scene, int parts) {
-  return std::min<int64_t>(std::max<int64_t>(scene.states / (8 * parts), 4), 16);
+  return std::min<int64_t>(std::max<int64_t>(scene.states / (4 * parts), 4), 32);
 }
 
 }  // namespace
@@ -243,7 +246,8 @@ void act_bodies(const SceneArrays& scene, const ActionRules& rules, const Networ
     Cutter cut(bytes);
     Room room(cut, scene, net, few);
     SceneArrays some = scene;
-    some.states = count;
+    some.states = count, some.seen = room.seen;
+    for (int64_t q = 0; q < count * scene.pairs; ++q) room.seen[q].filled = false;
     some.shape_ids += b, some.kinds += b, some.inverse_mass += b, some.turning += b;
     ActionInputs from = in;
     from.poses += 7 * b, from.ends += 7 * b, from.twists += 6 * b, from.variance += 6 * b, from.unsure += b;

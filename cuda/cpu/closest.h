@@ -150,7 +150,9 @@ struct Closest {
       if (k == IN_VAIN && !found_any) return false;
       const Vec3<FloatV> slope = here.of_a + here.of_b, across = slope - dot(slope, normal) * normal;
       const FloatV steep = vsqrt(dot(across, across));
-      const Vec3<FloatV> downhill = select(steep > broadcast(LEVEL_SLOPE), -1.0f / steep, FloatV{}) * across;
+      const IntV uneven = steep > broadcast(LEVEL_SLOPE);
+      if (!any(wanted & uneven)) break;
+      const Vec3<FloatV> downhill = select(uneven, -1.0f / steep, FloatV{}) * across;
       const Vec3<FloatV> to = at + broadcast(STRIDE[k]) * downhill;
       const Distances there = distances(in_a, in_b, a_from_b, to);
       const IntV better = wanted & (there.sum() < here.sum() - CLEARLY);
@@ -159,6 +161,7 @@ struct Closest {
       here = {select(better, there.to_a, here.to_a), select(better, there.to_b, here.to_b),
               either(better, there.of_a, here.of_a), either(better, there.of_b, here.of_b)};
     }
+    if (!found_any) return false;
     const IntV nearer = here.sum() < before - LEVEL;
     if (!any(nearer)) return false;
     const Vec3<FloatV> aside = cross(normal, way);

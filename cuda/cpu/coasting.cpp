@@ -83,11 +83,12 @@ struct State {
   const int64_t first;  // body of the state
   const uint8_t* kinds;
   const int32_t* shape_ids;
+  SeenPair* seen;
   int movers = 0, pairs = 0, contacts = 0;
 
   State(const SceneArrays& of, const CoastingRules& by, const CoastingInputs& inputs, Room& within, int64_t s)
       : scene(of), rules(by), in(inputs), room(within), first(s * of.bodies), kinds(of.kinds + first),
-        shape_ids(of.shape_ids + first) {}
+        shape_ids(of.shape_ids + first), seen(of.seen ? of.seen + s * of.pairs : nullptr) {}
 
   void run(int64_t row, int64_t end) {
     begin(row, end);
@@ -197,8 +198,8 @@ struct State {
       if ((room.mover[a] < 0 && room.mover[b] < 0) || !takes_part(a) || !takes_part(b)) continue;
       if (!boxes_meet(room.boxes + 6 * a, room.boxes + 6 * b, rules.reach)) continue;
       const PosedPair pair{shape_ids[a], shape_ids[b], room.placed + a, room.placed + b};
-      PairContacts found;
-      sample_pair(scene.shapes, pair, rules.reach, 0, found.view());
+      PairContacts once;
+      const PairContacts& found = *contacts_of(scene.shapes, pair, rules.reach, ANY, seen ? seen + q : nullptr, once);
       const int before = contacts;
       for (int k = 0; k < std::min(found.count, PAIR_CONTACTS); ++k) {
         const Vec3<float> normal = vec3(found.normal[k]), arm_a = vec3(found.arm_a[k]), arm_b = vec3(found.arm_b[k]);

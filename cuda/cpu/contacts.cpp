@@ -156,7 +156,8 @@ int choose(Found& found, int* chosen) {
 
 }  // namespace
 
-void sample_pair(const ShapeArrays& shapes, const PosedPair& pair, float reach, int64_t row, const ContactArrays& out) {
+bool sample_pair(const ShapeArrays& shapes, const PosedPair& pair, float reach, float only, int64_t row,
+                 const ContactArrays& out) {
   const int a = pair.a, b = pair.b;
   const Pose &world_from_a = *pair.world_from_a, &world_from_b = *pair.world_from_b;
   Found found;
@@ -181,6 +182,11 @@ void sample_pair(const ShapeArrays& shapes, const PosedPair& pair, float reach, 
                    const Points n = turned(b_from_a.turn, g);
                    keep(index, d, p, {-n.x, -n.y, -n.z});
                  });
+  if (only < reach) {
+    FloatV least = broadcast(reach);
+    for (int i = 0; i < found.count; ++i) least = vmin(least, found.distance[i]);
+    if (!any(least < broadcast(only))) return false;
+  }
   int chosen[MOST_CONTACTS];
   Closest contacts;
   contacts.count = choose(found, chosen);
@@ -218,6 +224,19 @@ void sample_pair(const ShapeArrays& shapes, const PosedPair& pair, float reach, 
       vectors[j][2] = static_cast<float>(values[j].z);
     }
   }
+  return true;
+}
+
+const PairContacts* contacts_of(const ShapeArrays& shapes, const PosedPair& pair, float reach, float only,
+                                SeenPair* seen, PairContacts& room) {
+  if (!seen) return sample_pair(shapes, pair, reach, only, 0, room.view()) ? &room : nullptr;
+  const Pose &a = *pair.world_from_a, &b = *pair.world_from_b;
+  if (!seen->filled || std::memcmp(&seen->a, &a, sizeof a) || std::memcmp(&seen->b, &b, sizeof b)) {
+    seen->filled = sample_pair(shapes, pair, reach, only, 0, seen->contacts.view());
+    if (!seen->filled) return nullptr;
+    seen->a = a, seen->b = b;
+  }
+  return &seen->contacts;
 }
 
 float least_distance(const ShapeArrays& shapes, const PosedPair& pair, float reach) {
@@ -287,7 +306,7 @@ int64_t sample_contacts(const ShapeArrays& shapes, const PosedArrays& posed, int
     const int32_t* candidate = candidates + 3 * row;
     const int64_t first = candidate[0] * posed.bodies, a = first + candidate[1], b = first + candidate[2];
     const Pose pose_a = read_pose(posed.poses + 7 * a), pose_b = read_pose(posed.poses + 7 * b);
-    sample_pair(shapes, {posed.shape_ids[a], posed.shape_ids[b], &pose_a, &pose_b}, reach, row, contacts);
+    sample_pair(shapes, {posed.shape_ids[a], posed.shape_ids[b], &pose_a, &pose_b}, reach, ANY, row, contacts);
   });
   int64_t kept = 0;
   auto move_up = [&](auto* array, int64_t row, int64_t width) {

@@ -26,8 +26,11 @@ struct PosedPair {
   const Pose *world_from_a, *world_from_b;
 };
 
-// The contacts of a pair nearer than `reach`, in row `row`.
-void sample_pair(const ShapeArrays& shapes, const PosedPair& pair, float reach, int64_t row, const ContactArrays& out);
+// The contacts of a pair nearer than `reach`, in row `row`. Where no sample of either surface is nearer than `only`, none
+// are looked for, and it returns false.
+constexpr float ANY = 1e30f;
+bool sample_pair(const ShapeArrays& shapes, const PosedPair& pair, float reach, float only, int64_t row,
+                 const ContactArrays& out);
 
 // The least distance at a sample of either surface; `reach` if that is not less. Surfaces may be nearer in between.
 constexpr float BETWEEN_SAMPLES = 4.5e-3f;  // m, by so much: edges that cross in the middle between samples 8 mm apart
@@ -40,5 +43,17 @@ struct PairContacts {
       arm_b[MOST_CONTACTS][3];
   ContactArrays view() { return {&count, distance, *normal, *point, *arm_a, *arm_b}; }
 };
+
+// The contacts of a pair where it was last looked at: steps that follow each other look at the same places.
+struct SeenPair {
+  bool filled;
+  Pose a, b;
+  PairContacts contacts;
+};
+
+// The contacts of a pair nearer than `reach`, as `sample_pair`; null where it finds none to look for. They lie in `seen`,
+// which may hold them already, or, where that is null, in `room`.
+const PairContacts* contacts_of(const ShapeArrays& shapes, const PosedPair& pair, float reach, float only,
+                                SeenPair* seen, PairContacts& room);
 
 }  // namespace splatworld

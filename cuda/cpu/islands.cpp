@@ -33,16 +33,16 @@ struct Search {
     if (link[q] == UNKNOWN) {
       link[q] = APART;
       for (int phase = 0; phase < placed.phases(a, b) && link[q] == APART; ++phase)
-        if (placed.near(phase, a, b, limits.reach) && touch(placed.pair(phase, a, b))) link[q] = LINKED;
+        if (placed.near(phase, a, b, limits.reach) && touch(phase, q, placed.pair(phase, a, b))) link[q] = LINKED;
     }
     return link[q] == LINKED;
   }
 
-  bool touch(const PosedPair& pair) const {
+  bool touch(int phase, int64_t q, const PosedPair& pair) const {
     const float least = least_distance(scene.shapes, pair, limits.touching + BETWEEN_SAMPLES);
     if (least < limits.touching || least >= limits.touching + BETWEEN_SAMPLES) return least < limits.touching;
-    PairContacts found;
-    sample_pair(scene.shapes, pair, limits.reach, 0, found.view());
+    PairContacts room;
+    const PairContacts& found = placed.contacts(phase, q, limits.reach, room);
     return *std::min_element(found.distance, found.distance + found.count) < limits.touching;
   }
 
@@ -65,8 +65,8 @@ struct Search {
       const int a = scene.pair[2 * q], b = scene.pair[2 * q + 1];
       if ((!unsure[a] || held[a]) && (!unsure[b] || held[b])) continue;
       if (!placed.near(0, a, b, limits.reach)) continue;
-      PairContacts found;
-      sample_pair(scene.shapes, placed.pair(0, a, b), limits.reach, 0, found.view());
+      PairContacts room;
+      const PairContacts& found = placed.contacts(0, q, limits.reach, room);
       for (int k = 0; k < found.count; ++k) {
         if (found.distance[k] >= limits.touching) continue;
         held[a] |= found.normal[k][2] > limits.upward;
@@ -75,6 +75,9 @@ struct Search {
     }
   }
 
+  double far_out(int b) const { return reach_of(scene.shapes.boxes + 6 * placed.shape_ids[b]); }
+
+  // Bodies that come nearer fast enough to meet within the action.
   void find_colliding(const double* poses, const double* twists, double seconds) {
     for (int64_t q = 0; q < scene.pairs; ++q) {
       const int a = scene.pair[2 * q], b = scene.pair[2 * q + 1];
@@ -84,10 +87,15 @@ struct Search {
         gap[k] = poses[7 * a + k] - poses[7 * b + k];
         speed[k] = twists[6 * a + k] - twists[6 * b + k];
       }
-      const double way = length(speed) * seconds;
-      const float radii = reach_of(scene.shapes.boxes + 6 * placed.shape_ids[a]) +
-                          reach_of(scene.shapes.boxes + 6 * placed.shape_ids[b]);
-      if (way > limits.approach && length(gap) - radii < way) link[q] = LINKED, collides[a] = collides[b] = true;
+      if (!(length(speed) * seconds > limits.approach)) continue;
+      if (gap[0] * speed[0] + gap[1] * speed[1] + gap[2] * speed[2] >= 0) continue;
+      // Spinning takes either out of its box by so much.
+      const double stray = seconds * (far_out(a) * length(twists + 6 * a + 3) + far_out(b) * length(twists + 6 * b + 3));
+      double swept[6];
+      std::copy(placed.boxes + 6 * a, placed.boxes + 6 * a + 6, swept);
+      for (int k = 0; k < 3; ++k) swept[speed[k] > 0 ? 3 + k : k] += seconds * speed[k];
+      if (!boxes_meet(swept, placed.boxes + 6 * b, stray)) continue;
+      link[q] = LINKED, collides[a] = collides[b] = true;
     }
   }
 

@@ -9,7 +9,7 @@
 namespace splatworld {
 namespace {
 
-constexpr int FEW = 16;  // bodies read together
+constexpr int FEW = 48;  // bodies read together
 
 FloatV silu(FloatV a) {
   // Beyond -60 it is 0 to all digits.

@@ -84,10 +84,12 @@ struct State {
   const int32_t* shape_ids;
   const uint8_t* kinds;
   const float *inverse_mass, *turning;
+  SeenPair* seen;
 
   State(const SceneArrays& of, const Separation& separation, int64_t s)
       : scene(of), how(separation), shape_ids(of.shape_ids + s * of.bodies), kinds(of.kinds + s * of.bodies),
-        inverse_mass(of.inverse_mass + s * of.bodies), turning(of.turning + s * of.bodies) {}
+        inverse_mass(of.inverse_mass + s * of.bodies), turning(of.turning + s * of.bodies),
+        seen(of.seen ? of.seen + s * of.pairs : nullptr) {}
 
   // What overlaps among bodies that are looked at and their partners.
   int find(const double* poses, const uint8_t* look, Room& room, Overlap* rows) const {
@@ -101,9 +103,11 @@ struct State {
       if (!look[a] && !look[b]) continue;
       if (!boxes_meet(room.boxes + 6 * a, room.boxes + 6 * b, how.reach)) continue;
       const PosedPair pair{shape_ids[a], shape_ids[b], room.placed + a, room.placed + b};
-      if (least_distance(scene.shapes, pair, BETWEEN_SAMPLES) >= BETWEEN_SAMPLES) continue;
-      PairContacts found;
-      sample_pair(scene.shapes, pair, how.reach, 0, found.view());
+      PairContacts once;
+      const PairContacts* looked =
+          contacts_of(scene.shapes, pair, how.reach, BETWEEN_SAMPLES, seen ? seen + q : nullptr, once);
+      if (!looked) continue;
+      const PairContacts& found = *looked;
       if (*std::min_element(found.distance, found.distance + MOST_CONTACTS) >= -how.noticed) continue;
       Overlap& row = rows[count++];
       row.a = a, row.b = b;

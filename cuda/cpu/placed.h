@@ -16,6 +16,7 @@ struct Placed {
   const uint8_t* kinds;
   Pose* poses;       // [PHASES, B], of tools only after the first
   double* boxes;     // [PHASES, B, 6]
+  int64_t state;
   bool tools_move;
 
   Placed(Cutter& cut, const SceneArrays& of)
@@ -24,6 +25,7 @@ struct Placed {
   // States [S, B, 7] where all start and where tools end.
   void place(int64_t s, const double* starts, const double* ends) {
     const int64_t bodies = scene->bodies, first = s * bodies;
+    state = s;
     shape_ids = scene->shape_ids + first, kinds = scene->kinds + first;
     tools_move = false;
     for (int64_t b = 0; b < bodies; ++b) {
@@ -50,6 +52,13 @@ struct Placed {
 
   PosedPair pair(int phase, int a, int b) const {
     return {shape_ids[a], shape_ids[b], poses + row(phase, a), poses + row(phase, b)};
+  }
+
+  // The contacts of pair q, nearer than `reach`.
+  const PairContacts& contacts(int phase, int64_t q, float reach, PairContacts& room) const {
+    const int a = scene->pair[2 * q], b = scene->pair[2 * q + 1];
+    SeenPair* seen = scene->seen && phase == 0 ? scene->seen + state * scene->pairs + q : nullptr;
+    return *contacts_of(scene->shapes, pair(phase, a, b), reach, ANY, seen, room);
   }
 
  private:

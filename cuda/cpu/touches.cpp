@@ -43,8 +43,8 @@ struct Touched {
       if (!wanted[a] && !wanted[b]) continue;
       for (int phase = 0; phase < placed.phases(a, b); ++phase) {
         if (!placed.near(phase, a, b, rules.reach)) continue;
-        PairContacts found;
-        sample_pair(scene.shapes, placed.pair(phase, a, b), rules.reach, 0, found.view());
+        PairContacts room;
+        const PairContacts& found = placed.contacts(phase, q, rules.reach, room);
         if (wanted[a]) offer(found, phase * scene.pairs + q, 1, a, b, phase);
         if (wanted[b]) offer(found, (PHASES + phase) * scene.pairs + q, -1, b, a, phase);
       }

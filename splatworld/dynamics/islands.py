@@ -19,7 +19,8 @@ TOUCHING = 0.003
 UPWARD = 0.3
 """Of a contact's normal from which what is below holds a body up."""
 APPROACH = 0.01
-"""m that two bodies come nearer in a step from which that may be an impact."""
+"""m by which two bodies move against each other in a step from which that may be an impact, if they come nearer and
+boxes around them meet on the way."""
 TIPPING = 0.5
 """rad/s about a horizontal axis from which a body tips."""
 LIFTING = 0.15

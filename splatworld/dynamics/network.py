@@ -78,7 +78,9 @@ _known: WeakKeyDictionary[DynamicsModel, tuple[tuple[int, ...], Any]] = WeakKeyD
 
 def packed(model: DynamicsModel) -> Any:
     """The network as the kernel takes it, made anew where its weights have changed."""
-    version = tuple(number for weight in model.parameters() for number in (weight.data_ptr(), weight._version))
+    layers = [layer for layer in (*model.reader, *model.trunk, model.mean, model.spread) if isinstance(layer, Layer)]
+    weights = [weight for layer in layers for weight in (layer.weight, layer.bias)]
+    version = tuple(number for weight in weights for number in (weight.data_ptr(), weight._version))
     known = _known.get(model)
     if known is None or known[0] != version:
         known = (version, _pack(model))

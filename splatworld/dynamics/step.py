@@ -263,8 +263,10 @@ def _learns(model: DynamicsModel, before: Moving) -> bool:
     """Whether gradients are wanted, or the network is elsewhere: then torch does the reading."""
     if model.units.device.type != "cpu":
         return True
+    if not torch.is_grad_enabled():
+        return False
     inputs = (before.poses, before.twists, before.latents, *model.parameters())
-    return torch.is_grad_enabled() and any(value.requires_grad for value in inputs)
+    return any(value.requires_grad for value in inputs)
 
 
 def _chosen(values: Tensor, state: Tensor, variation: Variation | None) -> Tensor:

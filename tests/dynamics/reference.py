@@ -172,14 +172,20 @@ def _linked(scene: Scene, rows: Rows) -> Tensor:
 
 
 def _approaching(scene: Scene, poses: Tensor, twists: Tensor, seconds: float) -> Tensor:
-    """[S, B, B] bool: free bodies whose bounding spheres could meet, and that move fast relative to each other."""
-    spheres = scene.solids.shapes.spheres[scene.shape_ids.long()]
-    place, radius = poses[..., :3].float(), spheres[..., :3].norm(dim=-1) + spheres[..., 3].clamp(min=0)
-    velocity = twists[..., :3].float() * seconds
-    way = (velocity[:, :, None] - velocity[:, None]).norm(dim=-1)
-    gap = (place[:, :, None] - place[:, None]).norm(dim=-1) - radius[:, :, None] - radius[:, None]
+    """[S, B, B] bool: free bodies that come nearer fast, and whose boxes could meet on the way."""
+    boxes = scene.solids.shapes.boxes[scene.shape_ids.long()].double().unflatten(-1, (2, 3))
+    middle, half = boxes.mean(-2), boxes.diff(dim=-2).squeeze(-2) / 2
+    spin = twists[..., 3:].norm(dim=-1) * seconds * (middle.norm(dim=-1) + half.norm(dim=-1))
+    turn = pose.quat_to_matrix(poses[..., 3:])
+    place, extent = pose.transform(poses, middle), (turn.abs() @ half[..., None]).squeeze(-1)
+    low, high = place - extent, place + extent
+    way = (twists[:, :, None, :3] - twists[:, None, :, :3]) * seconds
+    nearer = ((poses[:, :, None, :3] - poses[:, None, :, :3]) * way).sum(-1) < 0
+    stray = (spin[:, :, None] + spin[:, None])[..., None]
+    before = (low[:, :, None] + way.clamp(max=0) - stray <= high[:, None]).all(-1)
+    after = (low[:, None] <= high[:, :, None] + way.clamp(min=0) + stray).all(-1)
     pairs = scene.free[:, None] & scene.free[..., None]
-    return pairs & (way > APPROACH) & (gap < way)
+    return pairs & (way.norm(dim=-1) > APPROACH) & nearer & before & after
 
 
 def _closure(linked: Tensor) -> Tensor:
