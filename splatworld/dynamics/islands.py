@@ -75,6 +75,4 @@ def find_islands(
 
 def rules() -> Any:
     """The constants as the kernels take them."""
-    return native.load().IslandLimits(
-        REACH, TOUCHING, UPWARD, STILL_SPEED, STILL_SPIN, APPROACH, TIPPING, LIFTING
-    )
+    return native.load().IslandLimits(REACH, TOUCHING, UPWARD, STILL_SPEED, STILL_SPIN, APPROACH, TIPPING, LIFTING)

@@ -30,7 +30,9 @@ def sweep_tools(scene: Scene, poses: Tensor, ends: Tensor) -> tuple[Tensor, Tens
     kernels, done = native.load(), torch.empty(len(poses))
     starts, there = scene.posed(poses), scene.posed(ends)
     way, reached = torch.empty(*poses.shape[:-1], 6, dtype=torch.float64), torch.empty_like(starts)
-    kernels.sweep_tools(scene.packed, rules(), starts, there, room(kernels.sweep_room(scene.packed)), done, way, reached)
+    kernels.sweep_tools(
+        scene.packed, rules(), starts, there, room(kernels.sweep_room(scene.packed)), done, way, reached
+    )
     return done, way.to(poses), reached.to(poses)
 
 
