@@ -36,6 +36,8 @@ def check_shape(owner: str, name: str, tensor: Any, shape: tuple[int | str | Non
     Raises:
         ShapeError: not a tensor, or another shape.
     """
+    if isinstance(tensor, Tensor) and tuple(tensor.shape) == shape:
+        return
     wanted = "[" + ", ".join("?" if size is None else str(size) for size in shape) + "]"
     if not isinstance(tensor, Tensor):
         raise ShapeError(f"{owner}: {name} is a {type(tensor).__name__}, expected a tensor {wanted}.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -72,6 +72,8 @@ class Net:
         """The net of one state, `states` times over."""
         if states == len(self):
             return self
+        if not len(self.radius):
+            return replace(self, **dict.fromkeys(STARTS, torch.zeros(states + 1, dtype=torch.int64)))
         return stacked([self] * states)
 
     def any(self, nodes: Tensor) -> Tensor:
@@ -100,6 +102,7 @@ class Net:
 PER_NODE = ("radius", "dimension", "body", "rest")
 PER_EDGE = ("edges", "length", "softness", "touches")
 PER_BEND = ("bends", "share", "flexibility")
+STARTS = ("node_start", "edge_start", "bend_start")
 
 
 def body_net(rest: Tensor, ends: Tensor, radii: Tensor, *, body: int = 0, straight: bool = True) -> Net:
@@ -161,7 +164,7 @@ def world_net(world: World) -> Net:
 def side_by_side(nets: Sequence[Net]) -> Net:
     """Nets of one state each as that of one state."""
     whole = stacked(nets)
-    ends = {name: getattr(whole, name)[[0, -1]] for name in ("node_start", "edge_start", "bend_start")}
+    ends = {name: getattr(whole, name)[[0, -1]] for name in STARTS}
     return Net(**{f.name: ends.get(f.name, getattr(whole, f.name)) for f in fields(Net)})
 
 
@@ -174,7 +177,7 @@ def stacked(nets: Sequence[Net]) -> Net:
     for name in (*PER_NODE, *PER_EDGE, *PER_BEND):
         by = offset if name in ("edges", "bends") else torch.zeros_like(offset)
         joined[name] = torch.cat([getattr(net, name) + b for net, b in zip(nets, by.tolist(), strict=False)])
-    for name in ("node_start", "edge_start", "bend_start"):
+    for name in STARTS:
         counts = torch.cat([getattr(net, name).diff() for net in nets])
         joined[name] = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
     for name in ("edges", "bends"):

@@ -69,8 +69,7 @@ def predict(
     running = Stream(world, _expanded(state, batch), model=model, support_height=support_height)
     states, stds, blocked = [running.state], [running.std], []
     for t in range(steps):
-        running.step(actions[..., t, :])
-        states.append(running.state)
+        states.append(running.step(actions[..., t, :]))
         stds.append(running.std)
         blocked.append(running.blocked)
     axis = len(batch)
