@@ -18,7 +18,7 @@ TOUCHING = 0.003
 """m up to which bodies hang together."""
 UPWARD = 0.3
 """Of a contact's normal from which what is below holds a body up."""
-APPROACH = 0.01
+APPROACH = 0.02
 """m by which two bodies move against each other in a step from which that may be an impact, if they come nearer and
 boxes around them meet on the way."""
 TIPPING = 0.5
