@@ -12,6 +12,7 @@ from splatworld.dynamics.model import DynamicsModel
 from splatworld.evaluate import dynamics_growth, dynamics_physics, dynamics_rendered, dynamics_stacks, dynamics_toppling
 from splatworld.evaluate.bodies import sample_world
 from splatworld.evaluate.bodies_sample import match
+from splatworld.evaluate.dynamics_adaptation import adaptation_lines
 from splatworld.evaluate.dynamics_beliefs import belief_lines
 from splatworld.evaluate.dynamics_deformable import node_lines, picture_lines, speed_line
 from splatworld.evaluate.dynamics_forces import force_lines
@@ -87,6 +88,7 @@ def run(*, quick: bool = False, long: bool = False, progress: Progress | None = 
     parts["deformable speed"] = lambda: [speed_line(model, kind, node_count, say) for kind in DEFORMABLE]
     parts["deformed pictures"] = lambda: picture_lines(model, node_count, say)
     if not quick:
+        parts["adaptation"] = lambda: adaptation_lines(model, count, say)
         parts["rendered"] = lambda: _rendered_part(model, say)
     if long:
         parts["growth"] = lambda: dynamics_growth.lines(say)
