@@ -15,6 +15,7 @@ from splatworld.core.checks import ShapeError, check_finite
 from splatworld.core.rollout import Rollout
 from splatworld.core.state import State
 from splatworld.core.world import World
+from splatworld.dynamics.articulated import Hung, hung_bodies, swing_joints
 from splatworld.dynamics.beliefs import Belief, drawn, from_prior
 from splatworld.dynamics.checkpoint import load_model
 from splatworld.dynamics.deformable import Nodes, act_nodes
@@ -115,6 +116,7 @@ class Stream:
         states = len(flat.time)
         self._scene = _known(world, support_height).scene.expand(states)
         self._net = _known(world, support_height).net.expand(states)
+        self._hung = _known(world, support_height).hung
         self._spread = torch.zeros(len(self._net.radius), dtype=flat.nodes.dtype)
         # Nobody knows what was done to the state before: all supports are looked at once.
         self._moving = Moving(
@@ -164,6 +166,9 @@ class Stream:
         before = self._state
         values = _flat(action.cpu().expand((*self._batch, action.shape[-1])), len(self._batch))
         commanded = before if self._world.robot is None else apply_action(self._world, before, values)
+        share = torch.ones(len(before.time))
+        if self._hung.bodies:
+            commanded, share = swing_joints(self._world, self._scene, self._hung, before, commanded)
         step = act(self._model, self._scene, self._moving, commanded.world_from_body)
         after = self._carried_out(before, commanded, step.moving, step.done)
         after, spread, lost = self._swung(before, after)
@@ -186,7 +191,7 @@ class Stream:
             twists=self._state.twists,
             variance=torch.where(alive[:, None, None], step.moving.variance, self._moving.variance),
         )
-        self._blocked = torch.where(alive, 1 - step.done, 1.0).to(self._blocked)
+        self._blocked = torch.where(alive, 1 - step.done * share, 1.0).to(self._blocked)
         self._alive, self._steps = alive, self._steps + alive
         return self.state
 
@@ -307,6 +312,12 @@ class _Known:
         world = self.world()
         assert world is not None
         return world_net(world)
+
+    @cached_property
+    def hung(self) -> Hung:
+        world = self.world()
+        assert world is not None
+        return hung_bodies(world, self.scene)
 
     @cached_property
     def world_id(self) -> str:

@@ -32,7 +32,7 @@ class Kind(IntEnum):
     STATIC = 0
     """Nothing moves it."""
     TOOL = 1
-    """A link of the robot: it is where its command puts it."""
+    """A link of the robot, which is where its command puts it, or what is where its joint puts it."""
     FREE = 2
     """Predicted."""
 
@@ -159,8 +159,9 @@ def room(size: int) -> Tensor:
 
 
 def world_scene(world: World, *, support_height: float | None = 0.0) -> Scene:
-    """A world's bodies: rigid ones are predicted, links of the robot are tools, all others stay where they are;
-    those that are deformable have no shape here, see `nets.world_net`.
+    """A world's bodies: rigid ones are predicted, links of the robot are tools and so is what hangs on a joint, see
+    `articulated.py`, all others stay where they are; those that are deformable have no shape here, see
+    `nets.world_net`.
 
     Raises:
         InputError: a mesh of a body is open.
@@ -169,23 +170,37 @@ def world_scene(world: World, *, support_height: float | None = 0.0) -> Scene:
     bodies = [replace(b, mesh=None, parts=(), grid=None) if b.kind == "deformable" else b for b in world.bodies]
     solids = pack_solids(bodies, support_height=support_height)
     count = len(world.bodies)
-    hung = [body.parent is not None for body in world.bodies]
+    hung = torch.tensor([_hangs_on_joint(world, i) for i in range(count)])
     kinds = [
-        Kind.TOOL if body.kind == "robot" else Kind.FREE if body.kind == "rigid" and not hung[i] else Kind.STATIC
+        Kind.TOOL if body.kind == "robot" or hung[i] else
+        Kind.FREE if body.kind == "rigid" and body.parent is None else Kind.STATIC
         for i, body in enumerate(world.bodies)
-    ]
+    ]  # fmt: skip
     # A body without a shape touches nothing, and nothing says that it stands on anything: it stays.
     shaped = solids.shapes.spheres[:, 3] >= 0
     kinds = [Kind.STATIC if kind == Kind.FREE and not shaped[i] else kind for i, kind in enumerate(kinds)]
     known = torch.tensor([body.mass for body in world.bodies], dtype=torch.float32)
+    # A drawer touches its cabinet without end; what tools do to it, `articulated.py` looks at.
+    pairs = solids.shapes.pairs
+    free = torch.tensor(kinds) == Kind.FREE
+    either, loose = hung[pairs.long()].any(-1), free[pairs.long()].any(-1)
     return Scene(
         solids=solids,
         shape_ids=torch.arange(count, dtype=torch.int32)[None],
         kinds=torch.tensor(kinds)[None],
         mass=torch.where(known > 0, known, DENSITY * solids.volume)[None],
-        pairs=solids.shapes.pairs,
+        pairs=pairs[~either | loose],
         gravity=world.gravity.float(),
     )
+
+
+def _hangs_on_joint(world: World, index: int) -> bool:
+    """Whether a body moves along a joint, its own or of what it hangs on, and the last of these is static."""
+    body, moves = world.bodies[index], False
+    while body.parent is not None and body.joint is not None:
+        moves = moves or body.joint.type != "fixed"
+        body = world.bodies[body.parent]
+    return moves and body.kind == "static"
 
 
 def pack_solids(bodies: Sequence[Body], *, support_height: float | None = 0.0, pairs: Tensor | None = None) -> Solids:

@@ -17,6 +17,7 @@ from splatworld.evaluate.dynamics_beliefs import belief_lines
 from splatworld.evaluate.dynamics_deformable import node_lines, picture_lines, speed_line
 from splatworld.evaluate.dynamics_forces import force_lines
 from splatworld.evaluate.dynamics_gnn import library_nodes, roll_graph, train_graph
+from splatworld.evaluate.dynamics_joints import joint_lines
 from splatworld.evaluate.dynamics_metrics import Errors, errors, joined, movers, spreads
 from splatworld.evaluate.dynamics_pictures import save_worst
 from splatworld.evaluate.dynamics_rollouts import RULES, Rollouts, mujoco, network, true
@@ -28,6 +29,7 @@ from splatworld.evaluate.reconstruction import SAMPLE
 from splatworld.evaluate.report import Line, Report, line
 from splatworld.evaluate.resume import FOLDER, measure_parts
 from splatworld.evaluate.sample_truth import read_truth
+from splatworld.simulate.episodes import fixtures
 from splatworld.simulate.episodes.deformable.families import DEFORMABLE
 
 Progress = Callable[..., Any]
@@ -82,6 +84,8 @@ def run(*, quick: bool = False, long: bool = False, progress: Progress | None = 
     for name in dynamics_stacks.LABELS:
         parts[name] = partial(stack_lines, model, name, standing_count, say)
     parts["stack alone"] = lambda: alone_lines(model, count, say, actions=SECOND if quick else 60 * SECOND)
+    for kind in fixtures.KINDS:
+        parts[kind] = partial(joint_lines, model, kind, count, say)
     for kind in DEFORMABLE:
         for split in ("test_known", "test_heldout"):
             parts[f"{kind} {split}"] = partial(node_lines, model, kind, split, node_count, say)

@@ -143,7 +143,7 @@ class Physics:
 def build(scene: Scene) -> Physics:
     """Compile a scene, in its first state, settled if it asks for it."""
     spec = mujoco.MjSpec()
-    _options(spec, scene.step)
+    set_options(spec, scene.step)
     spec.worldbody.add_geom(name="table", type=mujoco.mjtGeom.mjGEOM_PLANE, size=(0, 0, 0.1))
     owners: dict[str, int] = {"table": TABLE}
     for number, name in enumerate(scene.shapes):
@@ -168,7 +168,8 @@ def build(scene: Scene) -> Physics:
     return physics
 
 
-def _options(spec: mujoco.MjSpec, step: float) -> None:
+def set_options(spec: mujoco.MjSpec, step: float) -> None:
+    """The solver of all scenes, with steps of `step` s."""
     option = spec.option
     option.timestep, option.gravity = step, (0, 0, -GRAVITY)
     option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
