@@ -1,4 +1,4 @@
-"""Worlds in the browser."""
+"""Worlds and rollouts in the browser."""
 
 from splatworld.viewer.server import Viewer, serve
 

@@ -33,7 +33,14 @@ SIZES = (0.25, 4.0)
 class CamerasTab:
     """The cameras in the scene, and the tab that steers them."""
 
-    def __init__(self, server: viser.ViserServer, source: Source, clicks: Clicks) -> None:
+    def __init__(self, server: viser.ViserServer, source: Source, clicks: Clicks, *, shown: bool = True) -> None:
+        """
+        Args:
+            server: of the page.
+            source: the world.
+            clicks: in the picture.
+            shown: whether the cameras are in the scene before anybody asks for them.
+        """
         self._server, self._source, self._clicks, gui = server, source, clicks, server.gui
         cameras = source.world.cameras
         self.frustums: dict[str, viser.CameraFrustumHandle] = {}
@@ -44,7 +51,7 @@ class CamerasTab:
         self._positions = torch.stack([camera.world_from_camera[:3] for camera in cameras.values()]).numpy()
         self._size = frustum_size(list(cameras.values()), source.world.splats.means)
         self._pictures = {name: _shrunk(source.thumbnail(name)) for name in cameras}
-        self._shown = gui.add_checkbox("Show cameras", True)
+        self._shown = gui.add_checkbox("Show cameras", shown)
         self._with_pictures = gui.add_checkbox("Thumbnails", True)
         self._resize = gui.add_slider("Size", min=SIZES[0], max=SIZES[1], step=0.05, initial_value=1.0)
         gui.add_html(colors.swatches([("fitted", TRAINING), ("held out", HELD_OUT)]))
@@ -129,6 +136,7 @@ class CamerasTab:
             thickness_units="screen",
             color=HELD_OUT if name in self._source.held_out else TRAINING,
             image=self._pictures[name],
+            visible=self._shown.value,
             jpeg_quality=80,
             position=numbers[:3],
             wxyz=numbers[3:],

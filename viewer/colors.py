@@ -10,6 +10,8 @@ import numpy as np
 
 ERROR_MAP, DEPTH_MAP = cv2.COLORMAP_INFERNO, cv2.COLORMAP_VIRIDIS
 """Both get evenly lighter to the eye from least to most."""
+TRACKS = ((255, 150, 40), (60, 190, 255), (200, 110, 255), (120, 230, 110), (255, 90, 130), (240, 230, 90))
+"""Colours of rollouts."""
 STOPS = 16
 """Colours of a legend's bar; the browser fills in between."""
 
@@ -56,6 +58,11 @@ def body_color(index: int) -> tuple[int, int, int]:
     # Hues a golden ratio apart stay distinct however many there are.
     red, green, blue = colorsys.hsv_to_rgb(0.08 + 0.618034 * (index - 1) % 1.0, 0.65, 0.95)
     return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def track_color(number: int) -> tuple[int, int, int]:
+    """A colour of its own for each of a few rollouts."""
+    return TRACKS[number % len(TRACKS)]
 
 
 def _framed(content: str) -> str:

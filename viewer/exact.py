@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import numpy as np
 import viser
 
 from splatworld.core.camera import Camera
+from splatworld.core.state import State
 from splatworld.core.world import World
 from splatworld.render.pictures import encode_image, to_bytes
 from splatworld.render.render import render
 from splatworld.render.rendering import Rendering
 from splatworld.viewer import colors
 from splatworld.viewer.callbacks import reported
-from splatworld.viewer.edits import Edits
 from splatworld.viewer.flight import camera_of
+from splatworld.viewer.source import Source
 
 KINDS = ("Colour", "Depth", "Median depth", "Opacity", "Bodies")
 SIZES = {"Window": None, "640 px": 640, "1280 px": 1280, "1920 px": 1920}
 """Longest side of the picture."""
 
 
-def exact_picture(world: World, camera: Camera, kind: str, unit: str) -> tuple[np.ndarray, str]:
+def exact_picture(world: World, state: State | None, camera: Camera, kind: str, unit: str) -> tuple[np.ndarray, str]:
     """Render a view.
 
     Args:
-        world: in the state of the capture.
+        world: to render.
+        state: of it; None: that of the capture.
         camera: undistorted.
         kind: one of `KINDS`.
         unit: of the world's lengths, for the legend.
@@ -34,7 +37,7 @@ def exact_picture(world: World, camera: Camera, kind: str, unit: str) -> tuple[n
     Returns:
         The picture [H, W, 3] uint8 sRGB, and a legend as HTML.
     """
-    rendering = render(world, None, camera)
+    rendering = render(world, state, camera)
     if kind == "Depth":
         return _depth_picture(rendering.depth.numpy(), f"Depth, mean of what is seen, in {unit}")
     if kind == "Median depth":
@@ -65,8 +68,16 @@ def _body_picture(world: World, rendering: Rendering) -> tuple[np.ndarray, str]:
 class ExactPicture:
     """The part of the page that renders what the window shows."""
 
-    def __init__(self, server: viser.ViserServer, edits: Edits) -> None:
-        self._edits, gui = edits, server.gui
+    def __init__(
+        self, server: viser.ViserServer, source: Source, now: Callable[[], tuple[World, State | None]]
+    ) -> None:
+        """
+        Args:
+            server: of the page.
+            source: the world.
+            now: gives it as it is shown: as corrected, and in which state.
+        """
+        self._source, self._now, gui = source, now, server.gui
         self._lock, self._closed = threading.Lock(), False
         gui.add_markdown(
             "The browser draws each splat in one colour. This is the rasterizer's picture of the same view."
@@ -94,7 +105,7 @@ class ExactPicture:
         @reported
         def _(event: viser.GuiEvent) -> None:
             assert event.client is not None
-            name = f"{edits.source.name}_{self._kind.value.lower().replace(' ', '_')}.png"
+            name = f"{source.name}_{self._kind.value.lower().replace(' ', '_')}.png"
             event.client.send_file_download(name, encode_image(self.picture.image), save_immediately=True)
 
     def show(self, client: viser.ClientHandle) -> None:
@@ -105,7 +116,7 @@ class ExactPicture:
             self._button.disabled, self._button.label = True, "Rendering..."
             try:
                 camera = camera_of(client.camera, SIZES[self._size.value])
-                picture, legend = exact_picture(self._edits.world, camera, self._kind.value, self._edits.source.unit)
+                picture, legend = exact_picture(*self._now(), camera, self._kind.value, self._source.unit)
                 self.picture.image, self.picture.visible = picture, True
                 self.picture.label = f"{self._kind.value}, {camera.width} x {camera.height} px"
                 self._legend.content, self._download.visible = legend, True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable
 
 import torch
@@ -18,6 +17,7 @@ from splatworld.viewer.compare import HeldOutTab
 from splatworld.viewer.edits import Edits
 from splatworld.viewer.exact import ExactPicture
 from splatworld.viewer.flight import UP, View, view_of
+from splatworld.viewer.markup import table
 from splatworld.viewer.measure import Measure
 from splatworld.viewer.screenshot import add_screenshot_button
 from splatworld.viewer.source import Source
@@ -53,12 +53,13 @@ class Page:
             rescaled: called when the world on disk has been given another scale.
         """
         self.edits, self.source = edits, edits.source
-        self.nodes = BodyNodes(server, edits.world)
+        self.nodes = BodyNodes(server)
+        self.nodes.show(edits.world)
         clicks = Clicks(server)
         self._tabs = server.gui.add_tab_group()
         with self._tabs.add_tab("World"):
             self._summary = server.gui.add_html(self._told())
-            self._guides(server)
+            self._guides = Guides(server, self.source)
         with self._tabs.add_tab("Bodies"):
             self.bodies = BodiesTab(server, edits, self.nodes, clicks, self._corrected)
         with self._tabs.add_tab("Cameras"):
@@ -67,7 +68,7 @@ class Page:
             self.held_out = HeldOutTab(server, self.source)
         with self._tabs.add_tab("Picture"):
             with server.gui.add_folder("Exact picture"):
-                self.exact = ExactPicture(server, edits)
+                self.exact = ExactPicture(server, self.source, lambda: (edits.world, None))
             with server.gui.add_folder("Screenshot"):
                 add_screenshot_button(server, self.source, BACKGROUND)
         with self._tabs.add_tab("Scale"):
@@ -78,7 +79,7 @@ class Page:
         """Take the world off the page."""
         self.close()
         self.measure.remove()
-        for node in (self.bodies, self.nodes, self.cameras, self._grid, self._axes, self._tabs):
+        for node in (self.bodies, self.nodes, self.cameras, self._guides, self._tabs):
             node.remove()
 
     def close(self) -> None:
@@ -91,10 +92,14 @@ class Page:
         self._summary.content = self._told()
 
     def _told(self) -> str:
-        return _table(summary(self.source, self.edits.world, self.nodes.drawn))
+        return table(summary(self.source, self.edits.world, self.nodes.drawn))
 
-    def _guides(self, server: viser.ViserServer) -> None:
-        span = _span(self.source)
+
+class Guides:
+    """Axes and a grid in the scene, and the input that shows them."""
+
+    def __init__(self, server: viser.ViserServer, source: Source) -> None:
+        span = _span(source)
         self._grid = server.scene.add_grid("/grid", width=span, height=span, cell_size=span / 20,
                                            section_size=span / 4, plane="xy", visible=False)  # fmt: skip
         self._axes = server.scene.add_frame("/axes", axes_length=span / 5, axes_radius=span / 400, visible=False)
@@ -105,6 +110,11 @@ class Page:
         @shown.on_update
         def _(_: viser.GuiEvent) -> None:
             self._grid.visible = self._axes.visible = shown.value
+
+    def remove(self) -> None:
+        """Take them out of the scene."""
+        self._grid.remove()
+        self._axes.remove()
 
 
 def first_view(source: Source) -> View:
@@ -159,15 +169,6 @@ def _bodies(world: World) -> str:
     listed = [f"{body.name} ({body.kind}, {count:,})" for body, count in zip(bodies, counts, strict=True)]
     more = [f"and {len(listed) - MOST_BODIES} more"] if len(listed) > MOST_BODIES else []
     return "\n".join([f"{len(bodies)}", *listed[:MOST_BODIES], *more])
-
-
-def _table(rows: dict[str, str]) -> str:
-    cells = "".join(
-        f'<tr><td style="opacity:0.65;padding:0.15em 1em 0.15em 0;vertical-align:top">{html.escape(name)}</td>'
-        f'<td style="white-space:pre-line;overflow-wrap:anywhere">{html.escape(text)}</td></tr>'
-        for name, text in rows.items()
-    )
-    return f'<table style="font-size:13px;line-height:1.4;margin:0.4em 0.8em;border-collapse:collapse">{cells}</table>'
 
 
 def _span(source: Source) -> float:

@@ -15,11 +15,15 @@ import numpy as np
 import viser
 
 from splatworld.core.checks import InputError
+from splatworld.files import check_writable, write_file
 from splatworld.viewer.callbacks import reported
 from splatworld.viewer.edits import Edits
 from splatworld.viewer.flight import UP, View, fly
 from splatworld.viewer.page import Page
-from splatworld.viewer.source import Source, load_source
+from splatworld.viewer.rollout_page import RolloutPage
+from splatworld.viewer.share import page_html
+from splatworld.viewer.source import load_source
+from splatworld.viewer.tracks import by_world, labels_of
 
 PORTS_TRIED = 100
 LEAN = 0.7
@@ -27,14 +31,14 @@ LEAN = 0.7
 
 
 class Viewer:
-    """Worlds in the browser, served until `close`.
+    """Worlds and rollouts in the browser, served until `close`.
 
     Attributes:
         address: for the browser.
         page: what is shown of the chosen world.
     """
 
-    page: Page
+    page: Page | RolloutPage
 
     def __init__(
         self,
@@ -44,22 +48,25 @@ class Viewer:
         port: int = 8080,
         say: Callable[[str], None] | None = None,
     ) -> None:
-        """Load worlds and serve them.
+        """Load worlds and rollouts and serve them.
 
         Args:
-            paths: folders of worlds; the first is shown first.
+            paths: folders of worlds, the first is shown first, and of rollouts, which are played in their worlds; the
+                world of a rollout may be left out where it lies beside it.
             host: address of this machine to serve on; the default is reached from this machine alone.
             port: to serve on; the next free one if it is taken, any free one if 0.
             say: told what the reader should know, such as another port.
 
         Raises:
-            InputError: no paths, no world at one of them, or a host or port that cannot be served on.
+            InputError: no paths, no world or rollout at one of them, a rollout whose world is not found, or a host or
+                port that cannot be served on.
             FormatError: a damaged world.
         """
         if not paths:
-            raise InputError("view: no path given; name one or more worlds.")
-        sources = _with_labels([load_source(path) for path in paths])
-        self._edits = {label: Edits(source) for label, source in sources.items()}
+            raise InputError("view: no path given; name one or more worlds or rollouts.")
+        sources = [load_source(world, rollouts) for world, rollouts in by_world(paths).items()]
+        labels = labels_of([source.folder for source in sources])
+        self._edits = {label: Edits(source) for label, source in zip(labels, sources, strict=True)}
         chosen = free_port(host, port)
         if say is not None and port not in (0, chosen):
             say(f"port {port} is taken; serving on {chosen}")
@@ -83,6 +90,25 @@ class Viewer:
             self._begin_with(self.page.start)
         for client in self._server.get_clients().values():
             fly(client, self.page.start, seconds=0)
+
+    def export(self, path: str | Path) -> int:
+        """Write what is in the scene, and how it moves, to one HTML file that needs no server; returns its bytes.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        path = Path(path)
+        if path.is_dir():
+            raise InputError(f"{path}: a folder is there; give the name of a file, such as {path / 'page.html'}.")
+        check_writable(path)
+        page = self.page
+        if isinstance(page, RolloutPage):
+            text = page_html(self._server, page.source.name, page.stage, page.timeline)
+        else:
+            text = page_html(self._server, page.source.name)
+        content = text.encode()
+        write_file(path, content)
+        return len(content)
 
     @property
     def clients(self) -> dict[int, viser.ClientHandle]:
@@ -137,8 +163,11 @@ class Viewer:
             if not self._closed:
                 self.page.cameras.clear_view()
 
-    def _page(self, label: str) -> Page:
-        return Page(self._server, self._edits[label], lambda: self._reload(label))
+    def _page(self, label: str) -> Page | RolloutPage:
+        edits = self._edits[label]
+        if edits.source.tracks:
+            return RolloutPage(self._server, edits.source)
+        return Page(self._server, edits, lambda: self._reload(label))
 
     def _reload(self, label: str) -> None:
         """Show a world anew that was changed on disk."""
@@ -211,15 +240,6 @@ class _Server(viser.ViserServer):
 
     def request_share_url(self, verbose: bool = True) -> str | None:
         return None
-
-
-def _with_labels(sources: list[Source]) -> dict[str, Source]:
-    """Sources by the shortest name that tells them apart: the folder's, or its path."""
-    names = [source.name for source in sources]
-    labels = [
-        name if names.count(name) == 1 else str(source.folder) for name, source in zip(names, sources, strict=True)
-    ]
-    return dict(zip(labels, sources, strict=True))
 
 
 @contextlib.contextmanager

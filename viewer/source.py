@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 from splatworld import store
 from splatworld.capture.keep import held_out_name, thumbnail_name
 from splatworld.core.world import World
+from splatworld.viewer.tracks import Track, load_tracks
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,13 @@ class Source:
         folder: where the world lies.
         world: what it holds; another one once corrections were saved there.
         held_out: names of the cameras whose frames were kept for scoring, in the order of the world's cameras.
+        tracks: rollouts of the world that are shown with it.
     """
 
     folder: Path
     world: World
     held_out: tuple[str, ...]
+    tracks: tuple[Track, ...] = ()
 
     @property
     def name(self) -> str:
@@ -82,11 +86,11 @@ class Source:
         return row if isinstance(row, dict) else {}
 
 
-def load_source(path: str | Path) -> Source:
-    """Read a world for showing.
+def load_source(path: str | Path, rollouts: Sequence[Path] = ()) -> Source:
+    """Read a world, and rollouts of it, for showing.
 
     Raises:
-        InputError, FormatError: as `store.load_world`.
+        InputError, FormatError: as `store.load_world` and `load_tracks`.
     """
     world = store.load_world(path)
     folder = store.read_document(path)[0]
@@ -96,7 +100,8 @@ def load_source(path: str | Path) -> Source:
     else:
         rows = world.metrics.get("held_out")
         held = set(rows) if isinstance(rows, dict) else set()
-    return Source(folder, world, tuple(name for name in world.cameras if name in held))
+    tracks = load_tracks(rollouts, store.world_id(folder)) if rollouts else ()
+    return Source(folder, world, tuple(name for name in world.cameras if name in held), tracks)
 
 
 def _read(file: Path) -> np.ndarray | None:

@@ -123,42 +123,62 @@ def seen_colors(splats: Splats, cameras: list[Camera]) -> Tensor:
 
 
 class BodyNodes:
-    """A world's splats in the browser.
+    """Splats of bodies in the browser.
 
     Attributes:
         drawn: how many of them there are.
     """
 
-    def __init__(self, server: viser.ViserServer, world: World) -> None:
-        self._server, self.drawn = server, 0
+    def __init__(
+        self,
+        server: viser.ViserServer,
+        *,
+        name: str = "/bodies",
+        fade: float = 1.0,
+        wash: tuple[int, int, int] | None = None,
+    ) -> None:
+        """Nothing yet.
+
+        Args:
+            server: of the page.
+            name: of the node in the scene that holds them.
+            fade: share of their opacity that splats keep.
+            wash: a colour mixed with those of all splats.
+        """
+        self._server, self._name, self._fade, self._wash = server, name, fade, wash
+        self.drawn = 0
         self._arrays: dict[int, SplatArrays] = {}
         self._nodes: dict[int, viser.GaussianSplatHandle] = {}
         self._tinted: tuple[int, tuple[int, int, int]] | None = None
         self._marked = False
-        self.show(world)
 
     def show(self, world: World) -> None:
         """Draw a world at rest in place of the one before; what is the same in both is not sent again."""
-        before, self._arrays = self._arrays, body_arrays(world)
-        self.drawn = sum(len(part) for part in self._arrays.values())
         with self._server.atomic():
-            for index in set(self._nodes) - set(self._arrays):
+            self.draw(body_arrays(world))
+            self.pose(rest_state(world))
+
+    def draw(self, arrays: dict[int, SplatArrays]) -> None:
+        """Draw bodies, by their indices, in place of those before; where they are is left to `pose`."""
+        before, self._arrays = self._arrays, arrays
+        self.drawn = sum(len(part) for part in arrays.values())
+        with self._server.atomic():
+            for index in set(self._nodes) - set(arrays):
                 self._nodes.pop(index).remove()
-            for index, part in self._arrays.items():
+            for index, part in arrays.items():
                 if index not in before:
                     self._nodes[index] = self._server.scene.add_gaussian_splats(
-                        f"/bodies/{index}",
+                        f"{self._name}/{index}",
                         centers=part.centers,
                         covariances=part.covariances,
                         rgbs=self._colors(index),
-                        opacities=part.opacities,
+                        opacities=self._opacities(part),
                         scale=part.scale,
                     )
                 elif not part.same(before[index]):
                     node = self._nodes[index]
-                    node.set_gaussians(part.centers, part.covariances, self._colors(index), part.opacities)
+                    node.set_gaussians(part.centers, part.covariances, self._colors(index), self._opacities(part))
                     node.scale = part.scale
-            self.pose(rest_state(world))
 
     def pose(self, state: State) -> None:
         """Show the bodies where a single state [no batch] has them; sends seven numbers a body."""
@@ -188,8 +208,14 @@ class BodyNodes:
                 node.visible = index in shown
 
     def remove(self) -> None:
+        """Take them out of the scene."""
         for node in self._nodes.values():
             node.remove()
+        self._nodes, self._arrays = {}, {}
+
+    def _opacities(self, part: SplatArrays) -> np.ndarray:
+        """[N, 1] uint8."""
+        return part.opacities if self._fade == 1 else (part.opacities * self._fade + 0.5).astype(np.uint8)
 
     def _colors(self, index: int) -> np.ndarray:
         """[N, 3] uint8 of one body's splats, as they are drawn."""
@@ -197,6 +223,8 @@ class BodyNodes:
         colors = part.colors.astype(np.float32)
         if self._marked:
             colors[part.completed] = COMPLETED
+        if self._wash is not None:
+            colors += TINT * (np.array(self._wash) - colors)
         if self._tinted is not None and self._tinted[0] == index:
             colors += TINT * (np.array(self._tinted[1]) - colors)
         return (colors + 0.5).astype(np.uint8)

@@ -28,7 +28,7 @@ VERBS = {
     "info": ("info", "what a world, splats or a capture hold"),
     "segment": ("segment", "correct the bodies of a world"),
     "render": ("render", "a world -> pictures, depth, body ids"),
-    "view": ("view", "worlds in the browser"),
+    "view": ("view", "worlds and rollouts in the browser"),
     "simulate": ("simulate", "a family of scenes -> episodes with exact truth"),
     "train-dynamics": ("train_dynamics", "episodes -> the network that moves bodies"),
     "rollout": ("rollout", "a world and actions -> what is predicted to happen"),

@@ -13,21 +13,28 @@ from splatworld.cli.terminal import Common, Terminal
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Common):
-    """Look at worlds in the browser; Ctrl-C ends it."""
+    """Look at worlds, and at rollouts of them, in the browser; Ctrl-C ends it."""
 
     paths: Annotated[Positional[tuple[Path, ...]], arg(metavar="PATH...")]
-    """Folders of worlds."""
+    """Folders of worlds and of rollouts; the world of a rollout may be left out where it lies beside it."""
     host: str = "127.0.0.1"
     """Address to serve on; this machine alone by default."""
     port: int = 8080
     """Port to serve on."""
     no_browser: bool = False
     """Open no browser window."""
+    export: Path | None = None
+    """Serve nothing: write one HTML file that shows it, and plays the rollouts, in any browser without a server."""
 
 
 def run(options: Options, terminal: Terminal) -> None:
-    from splatworld.viewer import serve
+    from splatworld.viewer import Viewer, serve
 
+    if options.export is not None:
+        with Viewer(options.paths, port=0) as viewer:
+            size = viewer.export(options.export)
+        terminal.result({"page": str(options.export), "bytes": size}, f"{options.export}: {size / 1e6:.1f} MB")
+        return
     serve(
         options.paths,
         host=options.host,

@@ -2,13 +2,19 @@ import shutil
 
 import pytest
 
-from tests.viewer.desk import save_desk
+from tests.viewer.desk import save_desk, save_pushes
 
 
 @pytest.fixture(scope="session")
 def desk(tmp_path_factory):
     """Folder of a world with a capture."""
     return save_desk(tmp_path_factory.mktemp("worlds") / "desk")
+
+
+@pytest.fixture(scope="session")
+def pushes(desk):
+    """Folders of two rollouts beside the desk: "to the right" and "away"."""
+    return save_pushes(desk)
 
 
 @pytest.fixture(scope="session")

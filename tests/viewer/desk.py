@@ -12,8 +12,11 @@ from splatworld.core import pose
 from splatworld.core.body import Body, background
 from splatworld.core.camera import Camera
 from splatworld.core.clip import Clip, PosedClip
+from splatworld.core.rollout import Rollout
 from splatworld.core.splats import Splats, from_points
-from splatworld.core.world import World
+from splatworld.core.state import State
+from splatworld.core.world import World, rest_state
+from splatworld.recordings import save_rollout
 from splatworld.render.pictures import to_bytes
 from splatworld.render.render import render
 
@@ -72,6 +75,35 @@ def save_desk(folder: Path, count: int = 3000) -> Path:
     world, posed = make_desk(count)
     store.save_world(world, folder, capture=lambda inside: keep_capture(posed, inside))
     return folder
+
+
+def push(world: World, name: str, velocity: tuple[float, float, float], steps: int = 12) -> Rollout:
+    """A rollout in which one body of a world glides and turns, and all others rest."""
+    rest, index = rest_state(world), [body.name for body in world.bodies].index(name)
+    states = State(**{
+        field: getattr(rest, field).expand(steps + 1, *getattr(rest, field).shape).clone()
+        for field in State.__dataclass_fields__
+    })  # fmt: skip
+    seconds = 0.1 * torch.arange(steps + 1, dtype=torch.float64)
+    motion = torch.cat([torch.tensor(velocity), torch.tensor([0.0, 0.0, 0.5])]).double()
+    turned = pose.exp(torch.cat([torch.zeros(steps + 1, 3), seconds[:, None] * motion[3:]], dim=1).double())
+    states.world_from_body[:, index] = pose.compose(states.world_from_body[:, index], turned)
+    states.world_from_body[:, index, :3] += seconds[:, None] * motion[:3]
+    states.twists[1:, index] = motion
+    states.time[:] = seconds
+    std = torch.zeros(steps + 1, len(world.bodies), 6, dtype=torch.float64)
+    std[:, index, :3] = 0.02 * seconds[:, None]
+    actions = torch.zeros(steps, 0, dtype=torch.float64)
+    return Rollout(actions=actions, states=states, world_id=store.world_id(world), std=std)
+
+
+def save_pushes(folder: Path) -> list[Path]:
+    """Two rollouts beside the world at `folder`: the red box is pushed one way and the other."""
+    world = store.load_world(folder)
+    paths = [folder.parent / name for name in ("to the right", "away")]
+    for path, velocity in zip(paths, ((0.15, 0.0, 0.0), (0.0, 0.25, 0.0)), strict=True):
+        save_rollout(push(world, "red box", velocity), path)
+    return paths
 
 
 def _camera(index: int) -> Camera:

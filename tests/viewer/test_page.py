@@ -1,7 +1,5 @@
 """The page as a reader sees it, in a real browser."""
 
-import time
-
 import cv2
 import numpy as np
 import pytest
@@ -11,40 +9,16 @@ from splatworld.core import pose
 from splatworld.core.camera import project
 from splatworld.render.pictures import to_bytes
 from splatworld.render.render import render
+from tests.viewer.browser import KNOWN, opened_page, screen, wait
 
 viewer = pytest.importorskip("splatworld.viewer", reason="the viewer is not installed; make install")
 flight = pytest.importorskip("splatworld.viewer.flight")
-SIZE = (1300, 800)
-PANEL = 440
-"""Width of the panel and its edge, px."""
-KNOWN = "THREE.BufferGeometry.computeBoundingSphere(): Computed radius is NaN"
-"""Said by the browser's library of every scene with splats, whose corners it keeps in two numbers instead of three."""
-
-
-def wait(page, condition, seconds=20):
-    """Let the page work until `condition()` holds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        page.wait_for_timeout(100)
-
-
-def screen(page):
-    """The scene beside the panel, [H, W, 3] RGB."""
-    picture = cv2.imdecode(np.frombuffer(page.screenshot(), np.uint8), cv2.IMREAD_COLOR)
-    return picture[:, : SIZE[0] - PANEL, ::-1].astype(int)
 
 
 @pytest.fixture(scope="module")
 def opened(desk, chromium):
     """A viewer, the page in a browser, what its console complained of, and the browser's handle on the server."""
-    with viewer.Viewer([desk], port=0) as shown:
-        page = chromium.new_page(viewport={"width": SIZE[0], "height": SIZE[1]})
-        page.set_default_timeout(20_000)
-        complaints = []
-        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(shown.address)
+    with viewer.Viewer([desk], port=0) as shown, opened_page(chromium, shown.address) as (page, complaints):
         page.get_by_role("tab", name="World", exact=True).wait_for()
         wait(page, lambda: shown.clients)
         # The page fades in.
@@ -52,7 +26,6 @@ def opened(desk, chromium):
         page.wait_for_timeout(1000)
         (client,) = shown.clients.values()
         yield shown, page, complaints, client
-        page.close()
 
 
 def test_splats_are_drawn_upright_and_not_mirrored(opened):

@@ -1,0 +1,97 @@
+"""What is asked of rollouts while they are shown: contacts, speeds, how sure they are, how far they are apart."""
+
+from __future__ import annotations
+
+import math
+import threading
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from splatworld.core.world import World
+from splatworld.plan.answers import Touches
+from splatworld.plan.prediction import Prediction
+from splatworld.viewer.tracks import Track
+
+KEPT = 256
+"""Instants whose contacts are kept."""
+
+
+class Asked:
+    """Questions about the rollouts of a world; what was asked once is kept."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._lock = threading.Lock()
+        self._predictions: dict[int, Prediction] = {}
+        self._contacts = lru_cache(maxsize=KEPT)(self._find)
+
+    def contacts(self, track: Track, time: float) -> Touches:
+        """What touches in a rollout at a time."""
+        with self._lock:
+            return self._contacts(track, track.index(time))
+
+    def _find(self, track: Track, index: int) -> Touches:
+        prediction = self._predictions.get(id(track))
+        if prediction is None:
+            single = len(track.times) == 1  # nothing was done yet
+            source = track.rollout.states[0] if single else track.rollout
+            prediction = self._predictions[id(track)] = Prediction(self.world, source)
+        seconds = torch.tensor([track.times[index] - track.times[0]])
+        return prediction.contacts(None if prediction.times is None else seconds)
+
+
+def speeds(track: Track) -> np.ndarray:
+    """[T + 1, B] m/s of the bodies' middles."""
+    return track.rollout.states.twists[..., :3].norm(dim=-1).double().numpy()
+
+
+def spreads(track: Track) -> np.ndarray | None:
+    """[T + 1, B] m, standard deviation of where the bodies are, over all axes; None where nobody told."""
+    std = track.rollout.std
+    return None if std is None else std[..., :3].norm(dim=-1).double().numpy()
+
+
+def apart(track: Track, other: Track) -> np.ndarray:
+    """[T + 1, B] m between the places of a rollout's bodies and those of another one at the same times."""
+    there = np.stack([other.poses[other.index(time), :, :3] for time in track.times])
+    return np.linalg.norm(track.poses[..., :3] - there, axis=-1)
+
+
+def facts(asked: Asked, track: Track, time: float, body: int, others: list[Track]) -> dict[str, str]:
+    """What is known of a body of a rollout at a time, in words."""
+    world, index = asked.world, track.index(time)
+    unit, factor = ("", 1.0) if world.scale.source == "none" else ("cm", 100.0)
+    pose, twist = track.poses[index, body], track.rollout.states.twists[index, body].double().numpy()
+    w, x, y, z = pose[3:]
+    heading = math.degrees(math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z)))
+    rows = {
+        "Place": ", ".join(f"{factor * value:.1f}" for value in pose[:3]) + f" {unit}",
+        "Heading": f"{heading:.0f} degrees about the vertical",
+        "Speed": f"{factor * np.linalg.norm(twist[:3]):.1f} {unit}/s, "
+        f"{math.degrees(float(np.linalg.norm(twist[3:]))):.0f} degrees/s",
+    }
+    std = track.rollout.std
+    if std is not None:
+        place, turn = (float(part.norm()) for part in std[index, body].double().split(3))
+        rows["Sure to"] = f"{factor * place:.1f} {unit}, {math.degrees(turn):.0f} degrees (one sigma)"
+    if world.bodies[body].mass:
+        rows["Mass"] = f"{1000 * world.bodies[body].mass:.0f} g"
+    touches = asked.contacts(track, time)
+    touched: dict[int, float] = {}
+    for (a, b), impulse in zip(touches.bodies.tolist(), touches.impulse.tolist(), strict=True):
+        if body in (a, b):
+            neighbour = a + b - body
+            touched[neighbour] = touched.get(neighbour, 0.0) + impulse
+    rows["Touches"] = (
+        "\n".join(
+            f"{world.bodies[i].name}" + (f", pressed with {10 * impulse:.1f} N" if impulse > 0 else "")
+            for i, impulse in sorted(touched.items())
+        )
+        or "nothing"
+    )
+    for other in others:
+        away = float(np.linalg.norm(pose[:3] - other.poses[other.index(time), body, :3]))
+        rows[f"From {other.label}"] = f"{factor * away:.1f} {unit} apart"
+    return rows

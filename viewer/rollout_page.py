@@ -1,0 +1,121 @@
+"""What the page shows of a world and its rollouts: a timeline, and the tabs below it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import viser
+
+from splatworld.core.robot import ACTION_SECONDS
+from splatworld.core.state import State
+from splatworld.core.world import World
+from splatworld.viewer.asked import Asked
+from splatworld.viewer.cameras import CamerasTab
+from splatworld.viewer.clicks import Clicks
+from splatworld.viewer.exact import ExactPicture
+from splatworld.viewer.flight import View, fly
+from splatworld.viewer.markup import table
+from splatworld.viewer.page import BACKGROUND, Guides, first_view, summary
+from splatworld.viewer.rollout_tab import RolloutTab
+from splatworld.viewer.screenshot import add_screenshot_button
+from splatworld.viewer.share import add_share_button
+from splatworld.viewer.source import Source
+from splatworld.viewer.stage import ROW, Stage
+from splatworld.viewer.timeline import Timeline
+from splatworld.viewer.watch import WatchTab
+
+
+class RolloutPage:
+    """Rollouts of one world on the page.
+
+    Attributes:
+        source: the world and its rollouts.
+        stage: what is in the scene.
+        timeline: plays it.
+        rollouts: the tab that arranges it.
+        bodies: the tab that tells of its bodies.
+        cameras: the cameras in the scene and their tab.
+        exact: the part that renders what the window shows.
+        start: the view to begin with.
+    """
+
+    def __init__(self, server: viser.ViserServer, source: Source) -> None:
+        """
+        Args:
+            server: of the page.
+            source: with rollouts.
+        """
+        self.source, self._server = source, server
+        self.start = first_view(source)
+        self.stage = Stage(server, source.world, source.tracks, _across(self.start))
+        clicks = Clicks(server)
+        begin = min(float(track.times[0]) for track in source.tracks)
+        end = max(float(track.times[-1]) for track in source.tracks)
+        self.timeline = Timeline(server, begin, round((end - begin) / ACTION_SECONDS), self._show)
+        self._tabs = server.gui.add_tab_group()
+        with self._tabs.add_tab("Rollouts"):
+            self.rollouts = RolloutTab(server, source.world, self.stage, self._arranged)
+        with self._tabs.add_tab("Bodies"):
+            self.bodies = WatchTab(server, Asked(source.world), self.stage, self.timeline, clicks)
+        with self._tabs.add_tab("Cameras"):
+            self.cameras = CamerasTab(server, source, clicks, shown=False)
+        with self._tabs.add_tab("Picture"):
+            with server.gui.add_folder("Exact picture"):
+                self.exact = ExactPicture(server, source, self._now)
+            with server.gui.add_folder("Screenshot"):
+                add_screenshot_button(server, source, BACKGROUND)
+            with server.gui.add_folder("Share"):
+                add_share_button(server, source.name, self.stage, self.timeline)
+        with self._tabs.add_tab("World"):
+            server.gui.add_html(table(summary(source, source.world, self.stage.drawn)))
+            self._guides = Guides(server, source)
+        self._mode = self.stage.mode
+
+    def remove(self) -> None:
+        """Take the world off the page."""
+        self.close()
+        for part in (self.timeline, self.bodies, self.stage, self.cameras, self._guides, self._tabs):
+            part.remove()
+
+    def close(self) -> None:
+        """Change nothing more on the page."""
+        self.timeline.close()
+        self.exact.close()
+        self.bodies.close()
+
+    def _show(self, time: float) -> None:
+        with self._server.atomic():
+            self.stage.at(time)
+            self.bodies.at(time)
+
+    def _now(self) -> tuple[World, State | None]:
+        """The world and the state of the leading rollout that is shown."""
+        return self.source.world, self.source.tracks[self.stage.lead].state(self.timeline.time)
+
+    def _arranged(self) -> None:
+        """Show all of what stands side by side, and go back afterwards."""
+        self.bodies.arranged()
+        if self._mode == self.stage.mode:
+            return
+        before, self._mode = self._mode, self.stage.mode
+        if ROW in (before, self._mode):
+            for client in self._server.get_clients().values():
+                view = self.start if before == ROW else self.stage_view(client.camera.aspect)
+                fly(client, view)
+
+    def stage_view(self, aspect: float) -> View:
+        """A view of all that stands side by side, in a window of that width over height."""
+        center = self.stage.center
+        axes = self.start.target - self.start.position
+        direction = axes / np.linalg.norm(axes)
+        half = self.stage.width * len(self.stage.layers) / 2
+        distance = half / (np.tan(self.start.fov / 2) * aspect) + half / len(self.stage.layers)
+        return replace(self.start, position=center - direction * distance, distance=float(distance))
+
+
+def _across(view: View) -> np.ndarray:
+    """[3] unit vector to the right of a view, level, along x or y."""
+    right = np.cross(view.target - view.position, [0.0, 0.0, 1.0])
+    axis = int(np.argmax(np.abs(right)))
+    return np.sign(right[axis]) * np.eye(3)[axis] if right.any() else np.eye(3)[0]

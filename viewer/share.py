@@ -1,0 +1,78 @@
+"""A world and its rollouts as one file that shows them from any angle without a server."""
+
+from __future__ import annotations
+
+import html
+
+import viser
+
+from splatworld.core.robot import ACTION_SECONDS
+from splatworld.viewer import colors
+from splatworld.viewer.callbacks import reported
+from splatworld.viewer.stage import Stage
+from splatworld.viewer.timeline import Timeline
+
+CAPTION = (
+    "position:fixed;left:1em;bottom:3.6em;z-index:5;max-width:30em;padding:0.5em 0.8em;border-radius:4px;"
+    "background:rgba(20,20,20,0.72);color:#ddd;font:13px/1.5 system-ui,sans-serif;pointer-events:none"
+)
+
+
+def page_html(
+    server: viser.ViserServer, name: str, stage: Stage | None = None, timeline: Timeline | None = None
+) -> str:
+    """What is in the scene, in one HTML file: the browser's own program, and the splats once.
+
+    With a timeline it plays: seven numbers a step and body that moves, of deformable bodies their splats. The timeline
+    goes from its beginning to its end meanwhile.
+
+    Args:
+        server: of the page.
+        name: of the world.
+        stage, timeline: of its rollouts, as they are arranged.
+    """
+    recording = server.get_scene_serializer()
+    if timeline is not None:
+        clock = timeline.clock
+        shown = clock.step
+        for step in range(clock.last + 1):
+            clock.seek(step)
+            recording.insert_sleep(ACTION_SECONDS)
+        text = recording.as_html(dark_mode=True)
+        clock.seek(shown)
+    else:
+        text = recording.as_html(dark_mode=True)
+    begin, end = text.index("<title>") + len("<title>"), text.index("</title>")
+    text = text[:begin] + html.escape(name) + text[end:]
+    body = text.rindex("</body>")
+    return text[:body] + _caption(name, stage) + text[body:]
+
+
+def add_share_button(server: viser.ViserServer, name: str, stage: Stage, timeline: Timeline) -> None:
+    """A button that saves the page on the machine of the browser; arguments as of `page_html`."""
+    server.gui.add_markdown("One file that plays this in any browser, from any angle, without a server.")
+    button = server.gui.add_button("Save as a page", icon=viser.Icon.SHARE)
+
+    @button.on_click
+    @reported
+    def _(event: viser.GuiEvent) -> None:
+        assert event.client is not None
+        button.disabled = True
+        try:
+            content = page_html(server, name, stage, timeline).encode()
+        finally:
+            button.disabled = False
+        event.client.send_file_download(f"{name}.html", content, save_immediately=True)
+
+
+def _caption(name: str, stage: Stage | None) -> str:
+    """What is shown, in the corner of the file's page."""
+    names = []
+    if stage is not None:
+        for number in stage.layers:
+            red, green, blue = colors.track_color(number)
+            dot = "" if number == stage.lead else f'<span style="color:rgb({red},{green},{blue})">&#9632;</span> '
+            names.append(dot + html.escape(stage.tracks[number].label))
+    keys = "Drag to turn, right-drag to move, scroll to go near" + ("; space plays." if names else ".")
+    title = f"<b>{html.escape(name)}</b> &nbsp; " + " &nbsp; ".join(names)
+    return f'<div style="{CAPTION}">{title}<br><span style="opacity:0.7">{keys}</span></div>'

@@ -1,0 +1,198 @@
+"""Several rollouts of one world in the scene at once: as ghosts, overlaid, or side by side."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+import torch
+import viser
+from torch import Tensor
+
+from splatworld.core.camera import Camera
+from splatworld.core.world import World
+from splatworld.viewer import colors
+from splatworld.viewer.layers import Layer, clipped, track_soft
+from splatworld.viewer.picking import Seen, seen_at
+from splatworld.viewer.splats import body_arrays
+from splatworld.viewer.tracks import Track
+
+ALONE, GHOSTS, OVERLAID, ROW = "hidden", "ghosts", "overlaid", "side by side"
+MODES = (GHOSTS, OVERLAID, ROW, ALONE)
+FADE = 0.22
+"""Share of its opacity that a ghost's splat keeps; several lie behind each other, so that about half is left of all."""
+SAME, SAME_TURN = 2e-3, 1e-4
+"""m, and 1 - cos of half an angle (1e-4 is 1.6 degrees), up to which bodies of two rollouts lie in the same place."""
+MARGIN = 0.15
+"""m around what moves that is shown side by side."""
+LEAST = 0.5
+"""m, least width of what is shown side by side."""
+LABEL_HEIGHT = 0.3
+"""m above the ground of the names side by side."""
+GAP = 1.08
+"""From one to the next side by side, in widths."""
+
+
+class Stage:
+    """The rollouts of a world in the scene; one leads, the others are shown with it.
+
+    Attributes:
+        tracks: all of them.
+        lead: number of the one that leads.
+        mode: how the others are shown, one of `MODES`.
+        layers: what is in the scene, by number; the leading one first.
+        drawn: how many splats the leading one has.
+    """
+
+    def __init__(self, server: viser.ViserServer, world: World, tracks: tuple[Track, ...], across: np.ndarray) -> None:
+        """
+        Args:
+            server: of the page.
+            world: of the rollouts.
+            tracks: one or more.
+            across: [3] horizontal unit vector along which they stand side by side.
+        """
+        self._server, self._world, self._across = server, world, across
+        self.tracks, self.lead, self.mode = tracks, 0, GHOSTS
+        self._arrays = body_arrays(world)
+        self._shown: set[int] = set(range(len(world.bodies)))
+        self._time = float(min(track.times[0] for track in tracks))
+        self._lock = threading.RLock()
+        self._main = Layer(server, world, "/bodies")
+        self._labels: list[viser.LabelHandle] = []
+        self.layers: dict[int, Layer] = {}
+        self.drawn = sum(len(part) for part in self._arrays.values())
+        self.arrange(0, GHOSTS, set(range(len(tracks))))
+
+    @property
+    def width(self) -> float:
+        """m from one to the next side by side."""
+        low, high = self._area()
+        return GAP * float(np.abs((high - low) @ np.abs(self._across[:2])))
+
+    @property
+    def center(self) -> np.ndarray:
+        """[3] the middle of all that stands side by side."""
+        low, high = self._area()
+        return np.array([*(low + high) / 2, 0.0]) + (len(self.layers) - 1) / 2 * self.width * self._across
+
+    def arrange(self, lead: int, mode: str, shown: set[int]) -> None:
+        """Choose who leads, how the others are shown, and which of them."""
+        with self._lock, self._server.atomic():
+            for layer in self._others():
+                layer.remove()
+            for label in self._labels:
+                label.remove()
+            self.lead, self.mode, self._labels = lead, mode, []
+            others = [] if mode == ALONE else sorted(shown - {lead})
+            row = mode == ROW and bool(others)
+            arrays = self._clipped() if row else self._arrays
+            self._main.show_bodies(self.tracks[lead], arrays)
+            self.layers = {lead: self._main}
+            for place, number in enumerate(others, 1):
+                if row:
+                    layer = Layer(self._server, self._world, f"/rollouts/{number}")
+                    layer.show_bodies(self.tracks[number], arrays, place * self.width * self._across)
+                else:
+                    fade = FADE if mode == GHOSTS else 1.0
+                    layer = Layer(
+                        self._server, self._world, f"/rollouts/{number}", fade=fade, wash=colors.track_color(number)
+                    )
+                    bodies = self._apart(lead, number) & set(self._arrays)
+                    layer.show_bodies(self.tracks[number], {i: self._arrays[i] for i in sorted(bodies)})
+                self.layers[number] = layer
+            if row:
+                self._label()
+            self.reveal(self._shown)
+            self.at(self._time)
+
+    def at(self, time: float) -> None:
+        """Show a time in s."""
+        with self._lock, self._server.atomic():
+            self._time = time
+            for layer in self.layers.values():
+                layer.at(time)
+
+    def reveal(self, bodies: set[int]) -> None:
+        """Hide all bodies but these."""
+        with self._lock:
+            self._shown = bodies
+            for layer in self.layers.values():
+                layer.nodes.reveal(bodies)
+
+    def seen(self, camera: Camera, pixel: Tensor) -> Seen | None:
+        """What a pixel [2] of a view shows of what is not hidden; ghosts and bodies drawn over others do not count."""
+        with self._lock:
+            layers = self.layers.values() if self.mode == ROW else [self.layers[self.lead]]
+            low, high = self._area()
+            found = []
+            for layer in layers:
+                moved = camera.world_from_camera.clone()
+                moved[:3] -= torch.from_numpy(layer.offset)
+                view = replace(camera, world_from_camera=moved)
+                hit = seen_at(self._world, layer.track.state(self._time), view, pixel, self._shown)
+                inside = hit is not None and bool(
+                    ((hit.point[:2].numpy() - low) * (high - hit.point[:2].numpy()) > 0).all()
+                )
+                if hit is not None and (self.mode != ROW or inside):
+                    found.append(hit)
+            return min(found, key=lambda hit: hit.distance, default=None)
+
+    def remove(self) -> None:
+        """Take them out of the scene."""
+        with self._lock:
+            for layer in self.layers.values():
+                layer.remove()
+            for label in self._labels:
+                label.remove()
+
+    def _others(self) -> list[Layer]:
+        return [layer for layer in self.layers.values() if layer is not self._main]
+
+    def _moving(self, number: int) -> set[int]:
+        return set(self.tracks[number].moving) | track_soft(self.tracks[number], self._world)
+
+    def _apart(self, lead: int, number: int) -> set[int]:
+        """Bodies that are not always in the same place in two rollouts; another drawn over one would only hide it."""
+        one, other = self.tracks[lead], self.tracks[number]
+        times = np.union1d(one.times, other.times)
+        a, b = (track.poses[[track.index(time) for time in times]] for track in (one, other))
+        away = np.linalg.norm(a[..., :3] - b[..., :3], axis=-1).max(axis=0) > SAME
+        turned = (1 - np.abs((a[..., 3:] * b[..., 3:]).sum(axis=-1))).max(axis=0) > SAME_TURN
+        return (
+            set(np.flatnonzero(away | turned).tolist()) | track_soft(one, self._world) | track_soft(other, self._world)
+        )
+
+    def _area(self) -> tuple[np.ndarray, np.ndarray]:
+        """Corners [2] of a rectangle on the ground around all that moves; of everything where nothing does."""
+        bodies = sorted(set().union(*(self._moving(number) for number in range(len(self.tracks)))) & set(self._arrays))
+        bodies = bodies or sorted(self._arrays)
+        low, high = np.full(2, np.inf), np.full(2, -np.inf)
+        for index in bodies:
+            part = self._arrays[index]
+            radius = float(np.quantile(np.linalg.norm(part.centers, axis=1), 0.95)) * part.scale
+            for track in self.tracks:
+                places = track.poses[:, index, :2]
+                low, high = np.minimum(low, places.min(axis=0) - radius), np.maximum(high, places.max(axis=0) + radius)
+        middle, half = (low + high) / 2, np.maximum((high - low) / 2 + MARGIN, LEAST / 2)
+        return middle - half, middle + half
+
+    def _clipped(self) -> dict:
+        low, high = self._area()
+        moving = set().union(*(self._moving(number) for number in range(len(self.tracks))))
+        found = {
+            index: part if index in moving else clipped(self._world, index, part, low, high)
+            for index, part in self._arrays.items()
+        }
+        return {index: part for index, part in found.items() if len(part)}
+
+    def _label(self) -> None:
+        low, high = self._area()
+        for number, layer in self.layers.items():
+            place = np.array([*(low + high) / 2, LABEL_HEIGHT]) + layer.offset
+            self._labels.append(
+                self._server.scene.add_label(
+                    f"/labels/{number}", self.tracks[number].label, position=place, anchor="bottom-center"
+                )
+            )
