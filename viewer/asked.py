@@ -9,11 +9,14 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from splatworld.core import pose
 from splatworld.core.world import World
 from splatworld.plan.answers import Touches
 from splatworld.plan.prediction import Prediction
 from splatworld.viewer.tracks import Track
 
+INSTANTS, CORNERS = 500, 200
+"""Instants and points of each of its bodies at which the robot's clearance is looked at, at most."""
 KEPT = 256
 """Instants whose contacts are kept."""
 
@@ -32,12 +35,21 @@ class Asked:
         with self._lock:
             return self._contacts(track, track.index(time))
 
-    def _find(self, track: Track, index: int) -> Touches:
-        prediction = self._predictions.get(id(track))
-        if prediction is None:
+    def prediction(self, track: Track) -> Prediction:
+        """A rollout that answers questions."""
+        with self._lock:
+            return self._known(track)
+
+    def _known(self, track: Track) -> Prediction:
+        found = self._predictions.get(id(track))
+        if found is None:
             single = len(track.times) == 1  # nothing was done yet
             source = track.rollout.states[0] if single else track.rollout
-            prediction = self._predictions[id(track)] = Prediction(self.world, source)
+            found = self._predictions[id(track)] = Prediction(self.world, source)
+        return found
+
+    def _find(self, track: Track, index: int) -> Touches:
+        prediction = self._known(track)
         seconds = torch.tensor([track.times[index] - track.times[0]])
         return prediction.contacts(None if prediction.times is None else seconds)
 
@@ -59,23 +71,42 @@ def apart(track: Track, other: Track) -> np.ndarray:
     return np.linalg.norm(track.poses[..., :3] - there, axis=-1)
 
 
+def clearance(asked: Asked, track: Track) -> tuple[np.ndarray, np.ndarray] | None:
+    """How near a world's robot comes to anything: [K] s and [K] m; None without a robot that has a shape."""
+    world, states = asked.world, track.rollout.states
+    tools = [i for i, body in enumerate(world.bodies) if body.kind == "robot" and body.mesh is not None]
+    others = [i for i, body in enumerate(world.bodies) if body.kind != "robot"]
+    if not tools or len(track.times) < 2:
+        return None
+    every = 1 + len(track.times) // INSTANTS
+    points = []
+    for index in tools:
+        mesh = world.bodies[index].mesh
+        assert mesh is not None
+        own = mesh.vertices[:: 1 + len(mesh.vertices) // CORNERS].double()
+        points.append(pose.transform(states.world_from_body[::every, None, index].double(), own))
+    seconds = torch.from_numpy(track.times[::every] - track.times[0])
+    found = asked.prediction(track).signed_distance(torch.cat(points, dim=1).float(), seconds, bodies=others)
+    return track.times[::every], found.value.detach().amin(dim=-1).double().numpy()
+
+
 def facts(asked: Asked, track: Track, time: float, body: int, others: list[Track]) -> dict[str, str]:
     """What is known of a body of a rollout at a time, in words."""
     world, index = asked.world, track.index(time)
     unit, factor = ("", 1.0) if world.scale.source == "none" else ("cm", 100.0)
-    pose, twist = track.poses[index, body], track.rollout.states.twists[index, body].double().numpy()
-    w, x, y, z = pose[3:]
+    place, twist = track.poses[index, body], track.rollout.states.twists[index, body].double().numpy()
+    w, x, y, z = place[3:]
     heading = math.degrees(math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z)))
     rows = {
-        "Place": ", ".join(f"{factor * value:.1f}" for value in pose[:3]) + f" {unit}",
+        "Place": ", ".join(f"{factor * value:.1f}" for value in place[:3]) + f" {unit}",
         "Heading": f"{heading:.0f} degrees about the vertical",
         "Speed": f"{factor * np.linalg.norm(twist[:3]):.1f} {unit}/s, "
         f"{math.degrees(float(np.linalg.norm(twist[3:]))):.0f} degrees/s",
     }
     std = track.rollout.std
     if std is not None:
-        place, turn = (float(part.norm()) for part in std[index, body].double().split(3))
-        rows["Sure to"] = f"{factor * place:.1f} {unit}, {math.degrees(turn):.0f} degrees (one sigma)"
+        spread, turn = (float(part.norm()) for part in std[index, body].double().split(3))
+        rows["Sure to"] = f"{factor * spread:.1f} {unit}, {math.degrees(turn):.0f} degrees (one sigma)"
     if world.bodies[body].mass:
         rows["Mass"] = f"{1000 * world.bodies[body].mass:.0f} g"
     touches = asked.contacts(track, time)
@@ -92,6 +123,6 @@ def facts(asked: Asked, track: Track, time: float, body: int, others: list[Track
         or "nothing"
     )
     for other in others:
-        away = float(np.linalg.norm(pose[:3] - other.poses[other.index(time), body, :3]))
+        away = float(np.linalg.norm(place[:3] - other.poses[other.index(time), body, :3]))
         rows[f"From {other.label}"] = f"{factor * away:.1f} {unit} apart"
     return rows

@@ -17,6 +17,7 @@ from splatworld.viewer.exact import ExactPicture
 from splatworld.viewer.flight import View, fly
 from splatworld.viewer.markup import table
 from splatworld.viewer.page import BACKGROUND, Guides, first_view, summary
+from splatworld.viewer.plots import PlotsTab
 from splatworld.viewer.rollout_tab import RolloutTab
 from splatworld.viewer.screenshot import add_screenshot_button
 from splatworld.viewer.share import add_share_button
@@ -35,6 +36,7 @@ class RolloutPage:
         timeline: plays it.
         rollouts: the tab that arranges it.
         bodies: the tab that tells of its bodies.
+        plots: the tab that plots them over time.
         cameras: the cameras in the scene and their tab.
         exact: the part that renders what the window shows.
         start: the view to begin with.
@@ -56,13 +58,16 @@ class RolloutPage:
         self._tabs = server.gui.add_tab_group()
         with self._tabs.add_tab("Rollouts"):
             self.rollouts = RolloutTab(server, source.world, self.stage, self._arranged)
+        asked = Asked(source.world)
         with self._tabs.add_tab("Bodies"):
-            self.bodies = WatchTab(server, Asked(source.world), self.stage, self.timeline, clicks)
+            self.bodies = WatchTab(server, asked, self.stage, self.timeline, clicks)
+        with self._tabs.add_tab("Plots"):
+            self.plots = PlotsTab(server, asked, self.stage, (begin, end))
         with self._tabs.add_tab("Cameras"):
             self.cameras = CamerasTab(server, source, clicks, shown=False)
         with self._tabs.add_tab("Picture"):
             with server.gui.add_folder("Exact picture"):
-                self.exact = ExactPicture(server, source, self._now)
+                self.exact = ExactPicture(server, source, self.now)
             with server.gui.add_folder("Screenshot"):
                 add_screenshot_button(server, source, BACKGROUND)
             with server.gui.add_folder("Share"):
@@ -83,19 +88,22 @@ class RolloutPage:
         self.timeline.close()
         self.exact.close()
         self.bodies.close()
+        self.plots.close()
 
     def _show(self, time: float) -> None:
         with self._server.atomic():
             self.stage.at(time)
             self.bodies.at(time)
+            self.plots.at(time)
 
-    def _now(self) -> tuple[World, State | None]:
+    def now(self) -> tuple[World, State | None]:
         """The world and the state of the leading rollout that is shown."""
         return self.source.world, self.source.tracks[self.stage.lead].state(self.timeline.time)
 
     def _arranged(self) -> None:
         """Show all of what stands side by side, and go back afterwards."""
         self.bodies.arranged()
+        self.plots.arranged()
         if self._mode == self.stage.mode:
             return
         before, self._mode = self._mode, self.stage.mode

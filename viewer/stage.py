@@ -38,6 +38,7 @@ class Stage:
     """The rollouts of a world in the scene; one leads, the others are shown with it.
 
     Attributes:
+        server: of the page.
         tracks: all of them.
         lead: number of the one that leads.
         mode: how the others are shown, one of `MODES`.
@@ -53,7 +54,7 @@ class Stage:
             tracks: one or more.
             across: [3] horizontal unit vector along which they stand side by side.
         """
-        self._server, self._world, self._across = server, world, across
+        self.server, self._world, self._across = server, world, across
         self.tracks, self.lead, self.mode = tracks, 0, GHOSTS
         self._arrays = body_arrays(world)
         self._shown: set[int] = set(range(len(world.bodies)))
@@ -79,7 +80,7 @@ class Stage:
 
     def arrange(self, lead: int, mode: str, shown: set[int]) -> None:
         """Choose who leads, how the others are shown, and which of them."""
-        with self._lock, self._server.atomic():
+        with self._lock, self.server.atomic():
             for layer in self._others():
                 layer.remove()
             for label in self._labels:
@@ -92,12 +93,12 @@ class Stage:
             self.layers = {lead: self._main}
             for place, number in enumerate(others, 1):
                 if row:
-                    layer = Layer(self._server, self._world, f"/rollouts/{number}")
+                    layer = Layer(self.server, self._world, f"/rollouts/{number}")
                     layer.show_bodies(self.tracks[number], arrays, place * self.width * self._across)
                 else:
                     fade = FADE if mode == GHOSTS else 1.0
                     layer = Layer(
-                        self._server, self._world, f"/rollouts/{number}", fade=fade, wash=colors.track_color(number)
+                        self.server, self._world, f"/rollouts/{number}", fade=fade, wash=colors.track_color(number)
                     )
                     bodies = self._apart(lead, number) & set(self._arrays)
                     layer.show_bodies(self.tracks[number], {i: self._arrays[i] for i in sorted(bodies)})
@@ -109,7 +110,7 @@ class Stage:
 
     def at(self, time: float) -> None:
         """Show a time in s."""
-        with self._lock, self._server.atomic():
+        with self._lock, self.server.atomic():
             self._time = time
             for layer in self.layers.values():
                 layer.at(time)
@@ -192,7 +193,7 @@ class Stage:
         for number, layer in self.layers.items():
             place = np.array([*(low + high) / 2, LABEL_HEIGHT]) + layer.offset
             self._labels.append(
-                self._server.scene.add_label(
+                self.server.scene.add_label(
                     f"/labels/{number}", self.tracks[number].label, position=place, anchor="bottom-center"
                 )
             )

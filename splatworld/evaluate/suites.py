@@ -17,8 +17,9 @@ SUITES = {
     "dynamics": "splatworld.evaluate.dynamics",
     "queries": "splatworld.evaluate.queries",
     "planning": "splatworld.evaluate.planning",
+    "viewer": "splatworld.viewer.suite",
 }
-"""Suite -> module with `run(*, quick, long, progress) -> Report`."""
+"""Suite -> module with `run(*, quick, long, progress) -> Report`; a layer above this one brings its own."""
 
 
 def run_suite(

@@ -30,6 +30,14 @@ def test_reconstruction():
     assert values["sample against clean renders: held-out PSNR, mean"] > 18
 
 
+def test_viewer():
+    pytest.importorskip("splatworld.viewer", reason="the viewer is not installed; make install")
+    report = run_suite("viewer", quick=True)
+    timed = ("served", "time")  # a busy machine decides nothing
+    assert [row.name for row in missed(report) if not any(word in row.name for word in timed)] == []
+    assert all(row.value is not None for row in report.lines)
+
+
 def test_a_line_knows_whether_it_meets_its_target():
     assert line("a", 3.0, "s", "<= 5").met is True
     assert line("a", 6.0, "s", "<= 5").met is False

@@ -8,10 +8,6 @@ from tests.viewer.browser import KNOWN, SMALL, canvas, opened_page, screen, wait
 viewer = pytest.importorskip("splatworld.viewer", reason="the viewer is not installed; make install")
 
 
-BAR = 40
-"""Height of the exported page's own timeline, px."""
-
-
 def test_the_exported_page_plays_like_the_live_one(desk, pushes, chromium, tmp_path):
     file, steps = tmp_path / "page.html", (0, 6, 12)
     with viewer.Viewer([desk, *pushes], port=0) as shown:
@@ -20,15 +16,18 @@ def test_the_exported_page_plays_like_the_live_one(desk, pushes, chromium, tmp_p
             wait(page, lambda: screen(page)[..., 0].max() > 180)
             live = [settled(page, lambda step=step: shown.page.timeline.clock.seek(step)) for step in steps]
     height, width = live[0].shape[:2]
-    with opened_page(chromium, file.as_uri(), (width, height + BAR), offline=True) as (page, complaints):
+    between = slice(150, -130)  # below the browser's notice, above the caption
+    with opened_page(chromium, file.as_uri(), (width, height), offline=True) as (page, complaints):
         page.get_by_text("to the right").wait_for()
         page.locator("canvas").first.wait_for()
         page.keyboard.press("Space")
+        bar = height - canvas(page).shape[0]  # the page's own timeline
+        page.set_viewport_size({"width": width, "height": height + bar})
+        wait(page, lambda: canvas(page).shape == live[0].shape)
         field = page.get_by_role("textbox").first
         for step, wanted in zip(steps, live, strict=True):
             field.fill(f"{step / 10 + 0.05:.2f}")  # a frame lasts until the next one
             field.press("Enter")
-            between = slice(150, -130)  # below the browser's notice, above the caption
             wait(page, lambda wanted=wanted: np.abs(canvas(page)[between] - wanted[between]).mean() < 1)
     assert [said for said in complaints if not said.startswith(KNOWN)] == []
     apart = [np.abs(one[between] - live[0][between]).mean() for one in live[1:]]

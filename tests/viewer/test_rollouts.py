@@ -135,7 +135,7 @@ def test_a_step_moves_nodes_and_sends_no_splats(page, monkeypatch):
     assert drawn_at(lead, 1) == pytest.approx(want.tolist())
     assert sorted(set(sent)) == ["GuiUpdateMessage", "SetOrientationMessage", "SetPositionMessage"]
     assert len(sent) == 3  # one body moved
-    state = page._now()[1]
+    state = page.now()[1]
     torch.testing.assert_close(state.world_from_body[1], torch.from_numpy(want))
 
 

@@ -15,6 +15,7 @@ from tests.viewer.desk import push
 
 viewer = pytest.importorskip("splatworld.viewer", reason="the viewer is not installed; make install")
 asked = pytest.importorskip("splatworld.viewer.asked")
+plots = pytest.importorskip("splatworld.viewer.plots")
 picking = pytest.importorskip("splatworld.viewer.picking")
 stages = pytest.importorskip("splatworld.viewer.stage")
 
@@ -89,6 +90,22 @@ def test_speeds_spreads_and_distances(page):
     assert asked.speeds(track)[:, 2].max() == 0
     np.testing.assert_allclose(asked.spreads(track)[-1, 1], 0.024 * np.sqrt(3))
     assert asked.apart(track, track).max() == 0
+
+
+def test_plots_show_what_the_rollout_says(page):
+    speed = page.plots._charts[0].content
+    assert "Speed, cm/s" in speed
+    assert "<span>10</span><span>0</span>" in speed
+    assert "box" in speed
+    assert "ball" not in speed
+    page.timeline.clock.seek(6)
+    assert "--now:50.00%" in page.plots._now.content
+    gap = plots.Line("a", (1, 2, 3), np.arange(5.0), np.array([0.0, 1.0, np.nan, 3.0, 4.0]))
+    corners = plots.plot("t", [gap], (0.0, 4.0)).split('points="')[1].split('"')[0].split()
+    assert corners == ["0.00,100.00", "25.00,75.00", "75.00,25.00", "100.00,0.00"]
+    long = plots.Line("a", (1, 2, 3), np.arange(1e5), np.arange(1e5) == 77_777)
+    assert len(plots._points(long, (0.0, 1e5), 0.0, 1.0).split()) == plots.POINTS
+    assert plots._points(long, (0.0, 1e5), 0.0, 1.0).count(",0.00") == 1  # a peak is not left out
 
 
 def test_bodies_are_hidden_and_shown_alone(page):
