@@ -13,7 +13,7 @@ from splatworld.viewer.stage import Stage
 PIECES = 2000
 """Straight pieces of which a way is drawn at most."""
 TOUCH = (255, 60, 60)
-ARROW, THICK = 0.03, 0.0012
+ARROW, THICK = 0.05, 0.002
 """m, length of a contact's normal and radius of its shaft."""
 
 
@@ -58,7 +58,7 @@ class Marks:
         if not len(found):
             return []
         points = found.point.double().numpy() + layer.offset
-        ends = points + ARROW * found.normal.double().numpy()
+        ends = points - ARROW * found.normal.double().numpy()  # towards the second body: from the ground, up
         arrows = self._server.scene.add_arrows(
             "/contacts", np.stack([points, ends], axis=1).astype(np.float32), TOUCH, shaft_radius=THICK,
             head_radius=2.5 * THICK, head_length=6 * THICK,

@@ -12,6 +12,8 @@ from splatworld.viewer.callbacks import reported
 from splatworld.viewer.stage import Stage
 from splatworld.viewer.timeline import Timeline
 
+EARLY = 1e-3
+"""s by which steps are recorded before their time, so that rounding shows none of them late."""
 CAPTION = (
     "position:fixed;left:1em;bottom:3.6em;z-index:5;max-width:30em;padding:0.5em 0.8em;border-radius:4px;"
     "background:rgba(20,20,20,0.72);color:#ddd;font:13px/1.5 system-ui,sans-serif;pointer-events:none"
@@ -37,7 +39,7 @@ def page_html(
         shown = clock.step
         for step in range(clock.last + 1):
             clock.seek(step)
-            recording.insert_sleep(ACTION_SECONDS)
+            recording.insert_sleep(ACTION_SECONDS if step else ACTION_SECONDS - EARLY)
         text = recording.as_html(dark_mode=True)
         clock.seek(shown)
     else:

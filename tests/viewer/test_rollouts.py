@@ -134,7 +134,7 @@ def test_a_step_moves_nodes_and_sends_no_splats(page, monkeypatch):
     want = page.source.tracks[0].poses[5, 1]
     assert drawn_at(lead, 1) == pytest.approx(want.tolist())
     assert sorted(set(sent)) == ["GuiUpdateMessage", "SetOrientationMessage", "SetPositionMessage"]
-    assert len(sent) == 3  # one body moved
+    assert len(sent) == 4  # the place and the turn of the one body that moved, the slider, the cursor of the plots
     state = page.now()[1]
     torch.testing.assert_close(state.world_from_body[1], torch.from_numpy(want))
 
