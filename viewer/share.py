@@ -14,6 +14,13 @@ from splatworld.viewer.timeline import Timeline
 
 EARLY = 1e-3
 """s by which steps are recorded before their time, so that rounding shows none of them late."""
+WORKERS = """<script>if(location.protocol==="file:"){const Plain=Worker;window.Worker=class extends Plain{
+constructor(url,options){if(options&&options.type==="module"&&String(url).startsWith("blob:")){
+const request=new XMLHttpRequest();request.open("GET",url,false);request.send();
+const text=request.responseText.replaceAll("import.meta.url","self.location.href");
+url=URL.createObjectURL(new Blob([text],{type:"text/javascript"}));options=undefined}super(url,options)}}}</script>"""
+"""Browsers refuse modules as workers to pages that are files, and the one that sorts splats from far to near is a
+module; it needs nothing of one but its own address."""
 CAPTION = (
     "position:fixed;left:1em;bottom:3.6em;z-index:5;max-width:30em;padding:0.5em 0.8em;border-radius:4px;"
     "background:rgba(20,20,20,0.72);color:#ddd;font:13px/1.5 system-ui,sans-serif;pointer-events:none"
@@ -46,8 +53,8 @@ def page_html(
         text = recording.as_html(dark_mode=True)
     begin, end = text.index("<title>") + len("<title>"), text.index("</title>")
     text = text[:begin] + html.escape(name) + text[end:]
-    body = text.rindex("</body>")
-    return text[:body] + _caption(name, stage) + text[body:]
+    head, body = text.index("<head>") + len("<head>"), text.rindex("</body>")
+    return text[:head] + WORKERS + text[head:body] + _caption(name, stage) + text[body:]
 
 
 def add_share_button(server: viser.ViserServer, name: str, stage: Stage, timeline: Timeline) -> None:
