@@ -78,7 +78,6 @@ def load_model(path: str | Path | None = None) -> DynamicsModel:
         config = ModelConfig(**sizes)
         model = DynamicsModel(config, _nodes(path, header))
         model.load_state_dict(decode_tensors(content))
-        model.forget_latents()
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise FormatError(f"{path}: damaged ({' '.join(str(error).split())}); train or fetch it again.") from error
     return model.eval().requires_grad_(False)

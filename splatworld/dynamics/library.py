@@ -12,7 +12,9 @@ from torch import Tensor
 from splatworld.core import pose
 from splatworld.core.body import Body, background
 from splatworld.core.checks import InputError
-from splatworld.dynamics.scene import DENSITY, Kind, Scene, Solids, pack_solids
+from splatworld.core.latents import CENTER, DENSITY, FRICTION, MASS, SUPPORT_FRICTION, TOOL_FRICTION
+from splatworld.core.state import LATENTS
+from splatworld.dynamics.scene import Kind, Scene, Solids, pack_solids
 from splatworld.episodes import MAX_BODIES, SUBSTATES, Episodes, load_episodes, load_shape, read_document
 from splatworld.geometry.distance import distance_grid
 
@@ -53,12 +55,14 @@ class Batch:
         scene: of S states.
         poses: [S, A * SUBSTATES + 1, BODIES, 7] float64.
         twists: [S, A * SUBSTATES + 1, BODIES, 6] float64.
+        latents: [S, BODIES, 8] float32, what is true of those that are free.
         numbers: [S] int64, which episode each is of.
     """
 
     scene: Scene
     poses: Tensor
     twists: Tensor
+    latents: Tensor
     numbers: Tensor
 
 
@@ -158,9 +162,9 @@ def stretches(library: Library, chosen: Tensor, actions: int) -> Batch:
         rows = chosen[chosen[:, 0] == folder]
         if len(rows):
             parts.append(_stretch(library, folder, rows[:, 1], rows[:, 2], actions))
-    ids, kinds, poses, twists, numbers = (torch.cat(column) for column in zip(*parts, strict=True))
+    ids, kinds, poses, twists, latents, numbers = (torch.cat(column) for column in zip(*parts, strict=True))
     volume = library.solids.volume[ids.long()]
-    return Batch(_scene(library.solids, ids, kinds, volume), poses, twists, numbers)
+    return Batch(_scene(library.solids, ids, kinds, volume), poses, twists, latents, numbers)
 
 
 def _scene(solids: Solids, ids: Tensor, kinds: Tensor, volume: Tensor) -> Scene:
@@ -198,7 +202,7 @@ def _busy(episodes: Episodes, folder: int) -> Tensor:
 
 
 def _stretch(library: Library, folder: int, rows: Tensor, starts: Tensor, actions: int) -> tuple[Tensor, ...]:
-    """Shapes, kinds, poses, twists and numbers."""
+    """Shapes, kinds, poses, twists, latents and numbers."""
     episodes = library.episodes[folder]
     states = starts[:, None] * SUBSTATES + torch.arange(actions * SUBSTATES + 1)
     at = (rows[:, None], states)
@@ -212,4 +216,18 @@ def _stretch(library: Library, folder: int, rows: Tensor, starts: Tensor, action
     body = torch.cat([body[..., :3], pose.normalize_quat(body[..., 3:])], dim=-1)
     poses = torch.cat([table, body, tool], dim=-2)
     twists = torch.cat([torch.zeros_like(tool_twist), episodes.twists[at].double(), tool_twist], dim=-2)
-    return library.shape_ids[folder][rows], library.kinds[folder][rows], poses, twists, episodes.numbers[rows]
+    ids, kinds = library.shape_ids[folder][rows], library.kinds[folder][rows]
+    latents = _told(episodes, rows, library.solids, ids, kinds)
+    return ids, kinds, poses, twists, latents, episodes.numbers[rows]
+
+
+def _told(episodes: Episodes, rows: Tensor, solids: Solids, ids: Tensor, kinds: Tensor) -> Tensor:
+    """[S, BODIES, 8] what the oracle knows, of bodies that are free."""
+    truth, shapes = episodes.truth, ids[:, 1:-1].long()
+    latents = torch.zeros(*ids.shape, LATENTS)
+    inner = latents[:, 1:-1]
+    inner[..., SUPPORT_FRICTION] = (truth.table_friction[rows] / FRICTION).log()
+    inner[..., TOOL_FRICTION] = (truth.tool_friction[rows] / FRICTION).log()
+    inner[..., MASS] = (truth.mass[rows] / (DENSITY * solids.volume[shapes])).log()
+    inner[..., CENTER] = truth.com[rows] / solids.spread[shapes].diagonal(dim1=-2, dim2=-1).sqrt()
+    return torch.where((kinds == Kind.FREE)[..., None], latents, 0.0)

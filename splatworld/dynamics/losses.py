@@ -24,6 +24,8 @@ from splatworld.episodes import SUBSTATES
 POINT = 0.001
 """m off that are one unit of loss."""
 TWIST_SHARE = 0.3
+TOLD = 0.5
+"""Share of scenes whose bodies' latents are the true ones, the others' are 0."""
 DRAWN_TO = 20.0
 """Units of loss beyond which a body in a rollout no longer counts: it has gone another way."""
 
@@ -48,14 +50,20 @@ class Noise:
 
 
 def disturbed(batch: Batch, at: Tensor, noise: Noise, generator: torch.Generator) -> Moving:
-    """The bodies of a batch at states [S] of its stretches, free ones a little off; half of the scenes are left."""
+    """The bodies of a batch at states [S] of its stretches, free ones a little off; half of the scenes are left.
+
+    Of half of the scenes it is told what is true of the bodies: what a network learns of contacts there, without having
+    to guess, serves it elsewhere, and it learns what to make of beliefs.
+    """
     rows = torch.arange(len(at))
     poses, twists = batch.poses[rows, at], batch.twists[rows, at]
     strength = torch.rand(len(at), 1, 1, generator=generator).double().mul(2).sub(1).clamp(min=0)
     scale = torch.tensor([noise.place] * 3 + [noise.turn] * 3 + [noise.speed] * 3 + [noise.spin] * 3).double()
     drawn = torch.randn(*poses.shape[:2], 12, generator=generator).double() * scale * strength
     drawn = torch.where((batch.scene.free & (twists != 0).any(-1))[..., None], drawn, 0.0)
-    return start(batch.scene, moved(poses, drawn[..., :6]), twists + drawn[..., 6:])
+    told = torch.rand(len(at), 1, 1, generator=generator) < TOLD
+    latents = torch.where(told, batch.latents, 0.0).to(poses)
+    return replace(start(batch.scene, moved(poses, drawn[..., :6]), twists + drawn[..., 6:]), latents=latents)
 
 
 def start(scene: Scene, poses: Tensor, twists: Tensor) -> Moving:

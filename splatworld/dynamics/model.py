@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from splatworld.core.checks import InputError
-from splatworld.core.state import LATENTS
 from splatworld.dynamics.edges import NodeModel
 from splatworld.dynamics.features import (
     BODY_FEATURES,
@@ -120,17 +119,6 @@ class DynamicsModel(nn.Module):
         self.register_buffer("units", torch.tensor((*DISPLACEMENT, *TWIST)), persistent=False)
         for name, signs in (("contact", CONTACT_MIRROR), ("body", BODY_MIRROR), ("twist", TWIST_MIRROR)):
             self.register_buffer(f"{name}_mirror", signs.clone(), persistent=False)
-        self.forget_latents()
-
-    @torch.no_grad()
-    def forget_latents(self) -> None:
-        """Weights of latents become 0: training shows none, and chance must not tell what to make of them.
-
-        Beliefs act where bodies coast.
-        """
-        for first in (self.reader[0], self.trunk[0]):
-            assert isinstance(first, Layer)
-            first.weight[:, -LATENTS:] = 0
 
     def forward(self, around: Around, motion: Tensor, *, mirror: Tensor | None = None) -> Motion:
         """The motion of the bodies of `around`.

@@ -30,7 +30,7 @@ from splatworld.unfinished import Checkpoint
 
 CHECKS = 4
 """Batches of validation."""
-ROLLOUT_RATE = 0.2
+ROLLOUT_RATE = 0.1
 """Share of the learning rate that rollouts begin with."""
 
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
-from splatworld.core.latents import CENTER, FRICTION, MASS, SUPPORT_FRICTION, TOOL_FRICTION
 from splatworld.dynamics.beliefs import Belief, Interval
-from splatworld.dynamics.library import Batch
 from splatworld.dynamics.model import DynamicsModel
 from splatworld.dynamics.watching import infer
 from splatworld.episodes import SUBSTATES, Truth
@@ -42,7 +39,7 @@ def _set_lines(model: DynamicsModel, test_set: TestSet, say: Callable[..., objec
         for label, latents in (
             ("watched", belief.latents),
             ("unwatched", None),
-            ("true", true_latents(later, test_set.episodes.truth)),
+            ("true", later.latents),
         )
     }
     rows = [
@@ -56,19 +53,6 @@ def _set_lines(model: DynamicsModel, test_set: TestSet, say: Callable[..., objec
              found["watched"].place_mm() / mean.place_mm() if len(mean.place) else float("nan"), "x", "<= 0.7"),
     ]  # fmt: skip
     return rows + _held_lines(name, belief, test_set.episodes.truth, known)
-
-
-def true_latents(batch: Batch, truth: Truth) -> Tensor:
-    """[S, B, 8] what the oracle knows, of the bodies of a batch that are free."""
-    scene = batch.scene
-    found = torch.zeros(*scene.kinds.shape, 8)
-    inner = found[:, 1:-1]
-    inner[..., SUPPORT_FRICTION] = torch.log(truth.table_friction.clamp(min=1e-3) / FRICTION)
-    inner[..., TOOL_FRICTION] = torch.log(truth.tool_friction.clamp(min=1e-3) / FRICTION)
-    inner[..., MASS] = torch.log(truth.mass.clamp(min=1e-3) / scene.typical_mass[:, 1:-1].clamp(min=1e-3))
-    moments = scene.solids.spread[scene.shape_ids.long()][:, 1:-1].diagonal(dim1=-2, dim2=-1)
-    inner[..., CENTER] = (truth.com / moments.clamp(min=1e-8).sqrt()).float()
-    return torch.where(scene.free[..., None], found, 0.0)
 
 
 def _held_lines(name: str, belief: Belief, truth: Truth, which: Tensor) -> list[Line]:

@@ -14,7 +14,6 @@ from splatworld.core.world import World
 from splatworld.dynamics.model import DynamicsModel
 from splatworld.dynamics.predict import predict
 from splatworld.episodes import TOOL
-from splatworld.evaluate.dynamics_beliefs import true_latents
 from splatworld.evaluate.dynamics_sets import load_set
 from splatworld.evaluate.report import Line, line
 from splatworld.plan.prediction import Prediction
@@ -57,7 +56,7 @@ def force_lines(model: DynamicsModel, count: int, say: Callable[..., object]) ->
     """
     test_set = load_set("one", count, say)
     episodes = test_set.episodes
-    truth = true_latents(test_set.batch(0, 1), episodes.truth)
+    truth = test_set.batch(0, 1).latents
     found: dict[str, list[Tensor]] = {"seen": [], "told": [], "predicted": []}
     right, right_early = [], []
     for number in range(len(episodes)):

@@ -8,18 +8,19 @@ pytest.importorskip("mujoco", reason="episodes to train on need the extra 'sim':
 
 from splatworld.cli.main import BAD_INPUT, DONE, main
 from splatworld.core.checks import InputError
+from splatworld.core.latents import CENTER, DENSITY, FRICTION, MASS, TOOL_FRICTION
 from splatworld.dynamics import calibration
 from splatworld.dynamics.checkpoint import load_model, read_notes
 from splatworld.dynamics.config import TrainingConfig, training_config
 from splatworld.dynamics.features import PARTNER_KIND, contact_features
 from splatworld.dynamics.library import BODIES, NOTHING, draw, load_library
-from splatworld.dynamics.losses import start
+from splatworld.dynamics.losses import Noise, disturbed, start
 from splatworld.dynamics.model import DynamicsModel, ModelConfig
 from splatworld.dynamics.scene import Kind
 from splatworld.dynamics.step import look
 from splatworld.dynamics.touch import find_touches
 from splatworld.dynamics.training import ROLLOUT_RATE, Training, train
-from splatworld.episodes import SUBSTATES
+from splatworld.episodes import SUBSTATES, load_episodes
 from splatworld.simulate.episodes.configs import family_config
 from splatworld.simulate.episodes.generate import generate
 
@@ -66,6 +67,23 @@ def test_batches_mix_scenes(library):
     assert torch.equal(again.poses, batch.poses)
     with pytest.raises(InputError, match="lasts 99 actions"):
         draw(library, 1, 99, torch.Generator())
+
+
+def test_of_half_of_the_scenes_it_is_told_what_is_true(library, episodes):
+    batch = draw(library, 64, 1, torch.Generator().manual_seed(0))
+    truth, moves = load_episodes(episodes).truth, batch.scene.free[:, 1:-1]
+    first = int(batch.numbers[0])
+    ratio = truth.mass[first, 0] / (DENSITY * batch.scene.solids.volume[batch.scene.shape_ids[0, 1].long()])
+    latents = batch.latents[0, 1]
+    assert float(latents[MASS].exp()) == pytest.approx(float(ratio), rel=1e-4)
+    assert float(latents[TOOL_FRICTION].exp() * FRICTION) == pytest.approx(
+        float(truth.tool_friction[first, 0]), rel=1e-4
+    )
+    assert float(latents[CENTER].abs().max()) > 0
+    seen = disturbed(batch, torch.zeros(64, dtype=torch.int64), Noise(), torch.Generator().manual_seed(0)).latents
+    told = (seen != 0).flatten(1).any(1)
+    assert 16 < int(told.sum()) < 48
+    torch.testing.assert_close(seen[told][:, 1:-1][moves[told]], batch.latents[told][:, 1:-1][moves[told]].double())
 
 
 def test_a_short_training_lowers_the_loss(library, config):
