@@ -15,7 +15,7 @@ from splatworld.core.checks import InputError
 from splatworld.core.latents import CENTER, DENSITY, FRICTION, MASS, SUPPORT_FRICTION, TOOL_FRICTION
 from splatworld.core.state import LATENTS
 from splatworld.dynamics.scene import Kind, Scene, Solids, pack_solids
-from splatworld.episodes import MAX_BODIES, SUBSTATES, Episodes, load_episodes, load_shape, read_document
+from splatworld.episodes import MAX_BODIES, SUBSTATES, Episodes, Truth, load_episodes, load_shape, read_document
 from splatworld.geometry.distance import distance_grid
 
 SPACING, MARGIN = 0.003, 0.025
@@ -163,11 +163,27 @@ def stretches(library: Library, chosen: Tensor, actions: int) -> Batch:
         if len(rows):
             parts.append(_stretch(library, folder, rows[:, 1], rows[:, 2], actions))
     ids, kinds, poses, twists, latents, numbers = (torch.cat(column) for column in zip(*parts, strict=True))
-    volume = library.solids.volume[ids.long()]
-    return Batch(_scene(library.solids, ids, kinds, volume), poses, twists, latents, numbers)
+    return Batch(_scene(library.solids, ids, kinds), poses, twists, latents, numbers)
 
 
-def _scene(solids: Solids, ids: Tensor, kinds: Tensor, volume: Tensor) -> Scene:
+def true_latents(scene: Scene, truth: Truth) -> Tensor:
+    """[S, BODIES, 8] what is true of the bodies of S states that are free.
+
+    Args:
+        scene: the states.
+        truth: of the episode that each is of.
+    """
+    found = torch.zeros(*scene.kinds.shape, LATENTS)
+    inner, moments = found[:, 1:-1], scene.solids.spread.diagonal(dim1=-2, dim2=-1)
+    inner[..., SUPPORT_FRICTION] = torch.log(truth.table_friction / FRICTION)
+    inner[..., TOOL_FRICTION] = torch.log(truth.tool_friction / FRICTION)
+    inner[..., MASS] = torch.log(truth.mass / scene.typical_mass[:, 1:-1])
+    inner[..., CENTER] = truth.com / moments[scene.shape_ids[:, 1:-1].long()].sqrt()
+    return torch.where(scene.free[..., None], found, 0.0)
+
+
+def _scene(solids: Solids, ids: Tensor, kinds: Tensor) -> Scene:
+    volume = solids.volume[ids.long()]
     return Scene(solids, ids, kinds, DENSITY * volume, solids.shapes.pairs, torch.tensor([0.0, 0.0, -9.81]))
 
 
@@ -217,17 +233,6 @@ def _stretch(library: Library, folder: int, rows: Tensor, starts: Tensor, action
     poses = torch.cat([table, body, tool], dim=-2)
     twists = torch.cat([torch.zeros_like(tool_twist), episodes.twists[at].double(), tool_twist], dim=-2)
     ids, kinds = library.shape_ids[folder][rows], library.kinds[folder][rows]
-    latents = _told(episodes, rows, library.solids, ids, kinds)
+    truth = Truth(**{name: value[rows] for name, value in vars(episodes.truth).items()})
+    latents = true_latents(_scene(library.solids, ids, kinds), truth)
     return ids, kinds, poses, twists, latents, episodes.numbers[rows]
-
-
-def _told(episodes: Episodes, rows: Tensor, solids: Solids, ids: Tensor, kinds: Tensor) -> Tensor:
-    """[S, BODIES, 8] what the oracle knows, of bodies that are free."""
-    truth, shapes = episodes.truth, ids[:, 1:-1].long()
-    latents = torch.zeros(*ids.shape, LATENTS)
-    inner = latents[:, 1:-1]
-    inner[..., SUPPORT_FRICTION] = (truth.table_friction[rows] / FRICTION).log()
-    inner[..., TOOL_FRICTION] = (truth.tool_friction[rows] / FRICTION).log()
-    inner[..., MASS] = (truth.mass[rows] / (DENSITY * solids.volume[shapes])).log()
-    inner[..., CENTER] = truth.com[rows] / solids.spread[shapes].diagonal(dim1=-2, dim2=-1).sqrt()
-    return torch.where((kinds == Kind.FREE)[..., None], latents, 0.0)

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from splatworld.dynamics.library import true_latents
 from splatworld.dynamics.model import DynamicsModel
 from splatworld.episodes import Truth
-from splatworld.evaluate.dynamics_beliefs import true_latents
 from splatworld.evaluate.dynamics_metrics import alike, movers, sides
 from splatworld.evaluate.dynamics_rollouts import mujoco, network, still, true
 from splatworld.evaluate.dynamics_sets import TestSet, load_set
@@ -37,8 +37,8 @@ def topple_lines(model: DynamicsModel, name: str, count: int, say: Callable[...,
     happened = sides(test_set, truth, which)
     say(f"{label}: predictions")
     one = sides(test_set, network(model, batch), which)
-    told = sides(test_set, network(model, batch, latents=true_latents(batch, test_set.episodes.truth)), which)
-    drawn = [true_latents(batch, drawn_truth(test_set, seed)) for seed in range(DRAWS)]
+    told = sides(test_set, network(model, batch, latents=batch.latents), which)
+    drawn = [true_latents(batch.scene, drawn_truth(test_set, seed)) for seed in range(DRAWS)]
     own = torch.stack([sides(test_set, network(model, batch, latents=each), which) for each in drawn])
     say(f"{label}: {DRAWS} redraws in MuJoCo")
     redrawn = torch.stack([sides(test_set, mujoco(test_set, "redrawn", 0, test_set.actions, seed=k), which)

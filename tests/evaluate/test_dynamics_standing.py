@@ -9,7 +9,8 @@ pytest.importorskip("mujoco", reason="episodes to measure on need the extra 'sim
 
 from splatworld.core.latents import MASS, SUPPORT_FRICTION
 from splatworld.dynamics.coasting import FRICTION
-from splatworld.evaluate import dynamics_beliefs, dynamics_rollouts, dynamics_sets, dynamics_stacks, dynamics_toppling
+from splatworld.dynamics.library import true_latents
+from splatworld.evaluate import dynamics_rollouts, dynamics_sets, dynamics_stacks, dynamics_toppling
 from tests.dynamics.scenes import lively_model
 
 
@@ -43,13 +44,13 @@ def test_who_says_how_often_he_is_right_is_calibrated():
 
 def test_latents_tell_the_parameters(stacks):
     batch = stacks.batch(0, 1)
-    latents = dynamics_beliefs.true_latents(batch, stacks.episodes.truth)
+    latents = batch.latents
     truth, bodies = stacks.episodes.truth, stacks.episodes.mask
     told = latents[:, 1:-1][bodies]
     torch.testing.assert_close(FRICTION * told[:, SUPPORT_FRICTION].exp(), truth.table_friction[bodies])
     mass = batch.scene.typical_mass[:, 1:-1][bodies] * told[:, MASS].exp()
     torch.testing.assert_close(mass, truth.mass[bodies], rtol=1e-4, atol=0)
-    one, other = (dynamics_beliefs.true_latents(batch, dynamics_toppling.drawn_truth(stacks, seed)) for seed in (0, 1))
+    one, other = (true_latents(batch.scene, dynamics_toppling.drawn_truth(stacks, seed)) for seed in (0, 1))
     assert bool((one != other)[:, 1:-1][bodies][:, :6].all())
     assert bool((one[:, 0] == 0).all())
 
