@@ -71,13 +71,14 @@ def test_batches_mix_scenes(library):
 
 def test_of_half_of_the_scenes_it_is_told_what_is_true(library, episodes):
     batch = draw(library, 64, 1, torch.Generator().manual_seed(0))
-    truth, moves = load_episodes(episodes).truth, batch.scene.free[:, 1:-1]
-    first = int(batch.numbers[0])
-    ratio = truth.mass[first, 0] / (DENSITY * batch.scene.solids.volume[batch.scene.shape_ids[0, 1].long()])
-    latents = batch.latents[0, 1]
+    stored, moves = load_episodes(episodes), batch.scene.free[:, 1:-1]
+    truth, body = stored.truth, int(moves[0].nonzero()[0])
+    first = int((stored.numbers == batch.numbers[0]).nonzero()[0])
+    ratio = truth.mass[first, body] / (DENSITY * batch.scene.solids.volume[batch.scene.shape_ids[0, 1 + body].long()])
+    latents = batch.latents[0, 1 + body]
     assert float(latents[MASS].exp()) == pytest.approx(float(ratio), rel=1e-4)
     assert float(latents[TOOL_FRICTION].exp() * FRICTION) == pytest.approx(
-        float(truth.tool_friction[first, 0]), rel=1e-4
+        float(truth.tool_friction[first, body]), rel=1e-4
     )
     assert float(latents[CENTER].abs().max()) > 0
     seen = disturbed(batch, torch.zeros(64, dtype=torch.int64), Noise(), torch.Generator().manual_seed(0)).latents
