@@ -48,7 +48,9 @@ def calibrate(model: DynamicsModel, library: Library, *, seed: int = 0) -> dict[
     hurried = torch.stack([(a.variance != b.variance).any(-1) for a, b in zip(least, most, strict=True)])
     found: dict[str, float] = {}
     for pace, counted in enumerate((~hurried, hurried)):
-        off = _squares(batch, 1, _moments(model, batch, model.config.correlation)[0], counted[0], SHIFTED)
+        first = _moments(model, batch, model.config.correlation)[0]
+        # What is hit before its time was not even predicted: no scale makes up for that.
+        off = _squares(batch, 1, first, counted[0] & (first.variance > 0).any(-1), SHIFTED)
         if len(off):
             scale = model.config.scale[pace] * float(off.quantile(HELD)) / SIGMAS**2
             model.config = replace(model.config, scale=_with(model.config.scale, pace, scale))
