@@ -96,9 +96,9 @@ def test_a_short_training_lowers_the_loss(library, config):
 
 
 def test_spread_is_learned_while_means_stand_still(library, config):
-    training = Training(replace(config, single=0, rollout=0, spread=15, rate=0.01), library)
+    training = Training(replace(config, single=0, rollout=0, spread=40, rate=0.01), library)
     before = {name: value.detach().clone() for name, value in training.model.named_parameters()}
-    for _ in range(15):
+    for _ in range(40):
         training.train_step()
     for name, value in training.model.named_parameters():
         assert torch.equal(value, before[name]) != name.startswith("spread"), name
