@@ -16,8 +16,9 @@ from splatworld.core.splats import Provenance, Splats, joined
 from splatworld.core.world import World
 from splatworld.render.sh import C0
 
-NEAR = 0.03
-"""m, how far off the support splats lie that show it."""
+BELOW, ABOVE = 0.03, 0.006
+"""m, how far off the support splats lie that show it; what stands higher, as a book behind a keyboard, has no shadow
+taken off it."""
 
 LOWER = 0.006
 """m, how far below the support it is filled: what pictures do show of it lies over the guess, what the fit left behind
@@ -77,7 +78,8 @@ def _unshaded(splats: Splats, floor: Floor, bodies: list[int]) -> Splats:
     """The splats with the shadows that some bodies cast on the support taken back."""
     seen = splats.provenance != int(Provenance.COMPLETED)
     rows, columns, inside = floor.index(splats.means)
-    near = (splats.means[:, 2] - floor.height).abs() < NEAR
+    height = splats.means[:, 2] - floor.height
+    near = (height > -BELOW) & (height < ABOVE)
     own = torch.isin(torch.from_numpy(floor.caster)[rows, columns], torch.tensor(bodies, dtype=torch.int32))
     own &= seen & inside & near & (splats.body_ids == 0)
     factor = torch.where(own[:, None], torch.from_numpy(floor.shade)[rows, columns].exp(), torch.ones(()))

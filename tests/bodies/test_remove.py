@@ -7,9 +7,10 @@ from splatworld.bodies.complete import complete
 from splatworld.bodies.edit import move
 from splatworld.bodies.remove import uncovered, without
 from splatworld.bodies.segment import with_labels
-from splatworld.core.splats import from_points
+from splatworld.core.splats import from_points, joined
 from splatworld.render.render import render
 from tests.bodies.tabletop import SPACING, square, tabletop
+from tests.bodies.test_shadows import shaded
 
 TABLE, RIM, BODY = (0.7, 0.55, 0.35), (0.15, 0.1, 0.1), (0.8, 0.2, 0.2)
 
@@ -58,3 +59,24 @@ def test_bodies_moved_one_after_the_other_leave_no_rims(told):
         world = move(world, world.bodies[index].name, target)
     world = replace(world, splats=world.splats.select(world.splats.body_ids == 0))
     assert (dark(world) < 0.003) == told
+
+
+def test_what_stands_in_a_shadow_keeps_its_colour():
+    """A small plate of background 2 cm above the shaded part of the table; the table below it gets lighter."""
+    world = shaded(0.55)
+    plate = square(0.03, (0.0, 0.06, 0.02))
+    scale = torch.full((len(plate),), SPACING / 2)
+    grey = from_points(plate, torch.full((len(plate), 3), 100).byte(), scale=scale, opacity=0.9, degree=0)
+    world = replace(world, splats=joined([world.splats, grey]))
+    bare = without(world, [world.bodies[1].name])
+    colors = [(each.splats.means, each.splats.sh[:, 0]) for each in (world, bare)]
+    (high, table), (high_bare, table_bare) = (
+        tuple(sh[near(means, (0.0, 0.06), 0.012, z)].mean() for z in (0.02, 0.0)) for means, sh in colors
+    )
+    assert torch.allclose(high, high_bare, atol=1e-5)
+    assert float(table_bare) > float(table) + 0.1
+
+
+def near(means, center, radius, height):
+    beside = (means[:, :2] - torch.tensor(center)).norm(dim=1) < radius
+    return beside & ((means[:, 2] - height).abs() < 0.004)
