@@ -28,9 +28,11 @@ class Options(Common):
 
 
 def run(options: Options, terminal: Terminal) -> None:
-    from splatworld.viewer import Viewer, serve
+    from splatworld.viewer import serve
 
     if options.export is not None:
+        from splatworld.viewer import Viewer
+
         with Viewer(options.paths, port=0) as viewer:
             size = viewer.export(options.export)
         terminal.result({"page": str(options.export), "bytes": size}, f"{options.export}: {size / 1e6:.1f} MB")
