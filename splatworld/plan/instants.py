@@ -121,7 +121,7 @@ class Timeline:
         index = index.to(self._all.alive.device)
 
         def picked(value: Tensor) -> Tensor:
-            return value.index_select(axis, index).reshape(*self.plans, *shape, *value.shape[axis + 1 :])
+            return value.index_select(axis, index).reshape((*self.plans, *shape, *value.shape[axis + 1 :]))
 
         return Instant(**{name: picked(value) for name, value in vars(self._all).items()})
 

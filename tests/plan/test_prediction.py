@@ -8,6 +8,7 @@ import torch
 from splatworld.core.checks import InputError, ShapeError
 from splatworld.core.latents import MASS
 from splatworld.core.world import rest_state
+from splatworld.dynamics.predict import predict
 from splatworld.evaluate.tabletop import TOOL_HEIGHT, camera, index
 from splatworld.plan.prediction import Prediction
 from tests.plan.scenes import as_rollout, predicted, rolled, world
@@ -119,6 +120,14 @@ def test_an_unsure_prediction_says_so():
     assert told.pose().known[0, :, 0].tolist() == [True, True, True, False, False]
     assert float(told.occupancy(points, 0.4).value) == 0.5
     assert not told.contacts(0.4).known.any()
+
+
+def test_a_rollout_without_a_batch_is_asked_at_one_time():
+    told = Prediction(world(), predict(world(), rest_state(world()), torch.zeros(2, 6)))
+    assert told.pose(0.1).value.shape == (len(world().bodies), 7)
+    assert told.supported_by("top", 0.15).value.shape == (len(world().bodies),)
+    assert len(told.contacts(0.1)) > 0
+    assert told.signed_distance(torch.zeros(3, 3), 0.1).value.shape == (3,)
 
 
 def test_poses_and_displacements_are_the_rollouts():
