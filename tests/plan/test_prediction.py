@@ -124,7 +124,7 @@ def test_an_unsure_prediction_says_so():
 
 def test_a_rollout_without_a_batch_is_asked_at_one_time():
     told = Prediction(world(), predict(world(), rest_state(world()), torch.zeros(2, 6)))
-    assert told.pose(0.1).value.shape == (len(world().bodies), 7)
+    assert told.pose(t=0.1).value.shape == (len(world().bodies), 7)
     assert told.supported_by("top", 0.15).value.shape == (len(world().bodies),)
     assert len(told.contacts(0.1)) > 0
     assert told.signed_distance(torch.zeros(3, 3), 0.1).value.shape == (3,)
