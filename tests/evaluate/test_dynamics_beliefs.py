@@ -23,7 +23,7 @@ def folder(tmp_path_factory):
 def test_the_oracles_parameters_become_latents():
     test_set = dynamics_sets.load_set("one", 2, print, seconds=1.2)
     batch, truth = test_set.batch(0, 1), test_set.episodes.truth
-    found = dynamics_beliefs.true_latents(batch, truth)
+    found = batch.latents
     assert found.shape == (2, 10, 8)
     assert not bool(found[:, [0, -1]].any())
     torch.testing.assert_close(FRICTION * found[:, 1, SUPPORT_FRICTION].exp(), truth.table_friction[:, 0])

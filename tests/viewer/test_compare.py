@@ -80,15 +80,15 @@ def test_the_exact_picture_is_the_rasterizers(desk):
     world = store.load_world(desk)
     camera = world.cameras[NAME]
     rendering = render(world, None, camera)
-    picture, _ = exact.exact_picture(world, camera, "Colour", "m")
+    picture, _ = exact.exact_picture(world, None, camera, "Colour", "m")
     np.testing.assert_array_equal(picture, to_bytes(rendering.image))
     for kind in exact.KINDS[1:]:
-        picture, legend = exact.exact_picture(world, camera, kind, "capture units")
+        picture, legend = exact.exact_picture(world, None, camera, kind, "capture units")
         assert picture.shape == (240, 320, 3)
         assert picture.dtype == np.uint8
         assert picture.std() > 5
         assert ("capture units" in legend) == ("depth" in kind.lower())
-    bodies, legend = exact.exact_picture(world, camera, "Bodies", "m")
+    bodies, legend = exact.exact_picture(world, None, camera, "Bodies", "m")
     assert "red box" in legend
     assert len(np.unique(bodies.reshape(-1, 3), axis=0)) == 5
     assert (bodies[rendering.body_ids.numpy() == -1] == 0).all()
@@ -98,5 +98,5 @@ def test_a_view_of_nothing_is_of_one_colour(desk):
     world = store.load_world(desk)
     camera = replace(world.cameras[NAME], world_from_camera=torch.tensor([0, 0, 50, 1, 0, 0, 0]).double())
     for kind in exact.KINDS:
-        picture, _ = exact.exact_picture(world, camera, kind, "m")
+        picture, _ = exact.exact_picture(world, None, camera, kind, "m")
         assert len(np.unique(picture.reshape(-1, 3), axis=0)) == 1
