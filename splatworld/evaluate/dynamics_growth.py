@@ -25,6 +25,8 @@ SIZES: dict[str, ModelConfig] = {
 """About how many weights a member has -> the network."""
 STEPS = 6000
 COUNT = 60
+TICKS = (5, 10, 20, 50, 100)
+"""mm, of the plot."""
 SECOND = 10
 """Actions."""
 
@@ -63,6 +65,7 @@ def _error(
 def _draw(points: dict[tuple[int, str], tuple[float, float]], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     figure = Figure(figsize=(8.0, 3.6), layout="constrained")
     data, size = figure.subplots(1, 2, sharey=True)
@@ -76,6 +79,10 @@ def _draw(points: dict[tuple[int, str], tuple[float, float]], path: Path) -> Non
             plot.plot([x for x, _ in found], [pair[k] for _, pair in found], "os"[k] + "-", label=label)
         plot.set_xscale("log")
         plot.set_yscale("log")
+        plot.set_xticks([x for x, _ in found], [f"{x:,}" for x, _ in found])
+        plot.set_yticks(TICKS, [f"{each}" for each in TICKS])
+        plot.xaxis.set_minor_formatter(NullFormatter())
+        plot.yaxis.set_minor_formatter(NullFormatter())
         plot.grid(alpha=0.3, which="both")
     data.set_xlabel("episodes")
     size.set_xlabel("weights of a member")
