@@ -33,8 +33,7 @@ def trimesh_scene(surfaces: list[Surface]) -> trimesh.Scene:
 
 def open3d_meshes(surfaces: list[Surface]) -> dict[str, Any]:
     """Meshes of `Prediction.mesh` as `open3d.geometry.TriangleMesh`, by the bodies' names."""
-    import open3d
-
+    open3d = _open3d()
     found = {}
     for each in surfaces:
         made = open3d.geometry.TriangleMesh(
@@ -49,8 +48,7 @@ def open3d_meshes(surfaces: list[Surface]) -> dict[str, Any]:
 
 def open3d_scene(surfaces: list[Surface]) -> Any:
     """Meshes of `Prediction.mesh` as an `open3d.t.geometry.RaycastingScene`; ids count as the surfaces do."""
-    import open3d
-
+    open3d = _open3d()
     scene = open3d.t.geometry.RaycastingScene()
     for each in surfaces:
         scene.add_triangles(
@@ -62,8 +60,7 @@ def open3d_scene(surfaces: list[Surface]) -> Any:
 
 def open3d_cloud(cloud: Cloud) -> Any:
     """Points of `Prediction.point_cloud` as `open3d.geometry.PointCloud`, with colours."""
-    import open3d
-
+    open3d = _open3d()
     made = open3d.geometry.PointCloud(open3d.utility.Vector3dVector(cloud.points.double().numpy()))
     made.colors = open3d.utility.Vector3dVector(cloud.colors.double().numpy())
     return made
@@ -129,3 +126,14 @@ def curobo_distance(
         eta = activation_distance
         depth = torch.where(depth > eta, depth - eta / 2, depth.clamp(min=0).square() / (2 * eta))
     return torch.where(on, depth, 0.0)
+
+
+def _open3d() -> Any:
+    """Open3D, which is an extra, and on Linux loads system libraries that a bare machine may lack."""
+    try:
+        import open3d
+    except ImportError as error:
+        raise InputError(
+            f"exchange: Open3D cannot be loaded ({error}); install the extra 'eval'; on Debian also libusb-1.0-0."
+        ) from error
+    return open3d

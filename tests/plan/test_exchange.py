@@ -23,7 +23,7 @@ def test_other_tools_see_the_same_bodies():
     assert set(found.geometry) == {each.name for each in surfaces}
     points = torch.tensor([[0.1, 0.0, 0.1], [0.14, 0.06, 0.03], [0.0, 0.0, 0.3]])
     own = TOLD.signed_distance(points, 0.4, bodies=[each.body for each in surfaces]).value[0]
-    open3d = pytest.importorskip("open3d")
+    open3d = pytest.importorskip("open3d", exc_type=ImportError)
     scene = open3d_scene(surfaces)
     theirs = torch.from_numpy(scene.compute_distance(open3d.core.Tensor(points.numpy())).numpy())
     assert torch.allclose(own, theirs, atol=2e-3)

@@ -167,7 +167,7 @@ def test_two_clicks_measure_what_lies_under_them(opened):
         pixel, away = project(camera, measure.points[-1])
         assert pixel.tolist() == pytest.approx([float(columns[chosen]), float(rows[chosen])], abs=2)
         assert float(away) == pytest.approx(float(depth[rows[chosen], columns[chosen]]), rel=0.05)
-    page.get_by_text("apart").wait_for()
+    page.get_by_text("units apart").wait_for()
 
     def marked():
         picture = screen(page)
