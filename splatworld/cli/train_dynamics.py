@@ -23,11 +23,11 @@ class Options(Common):
     """YAML file with what differs from the defaults, such as configs/dynamics/small.yaml."""
     output: Annotated[Path, arg(aliases=["-o"], metavar="CHECKPOINT")]
     """File to write; the loss curves go beside it."""
-    freeze_world: bool = False
-    """Fit a trained network to the tools of few episodes: only what contacts with tools alone read is trained, all else
-    stays bit for bit."""
     checkpoint: Path | None = None
-    """With --freeze-world: the trained network; the packaged one if left out."""
+    """A trained network to go on from; random weights if left out."""
+    freeze_world: bool = False
+    """Fit a trained network (the packaged one if --checkpoint is left out) to the tools of few episodes: only what
+    contacts with tools alone read is trained, all else stays bit for bit."""
 
 
 def run(options: Options, terminal: Terminal) -> None:
@@ -45,14 +45,15 @@ def run(options: Options, terminal: Terminal) -> None:
     begin = time.monotonic()
     notes: dict[str, Any] = {"commit": commit_hash(), "progress": terminal.progress, "say": terminal.say}
     training: Training | NodeTraining
-    if options.checkpoint is not None and not options.freeze_world:
-        raise InputError("train-dynamics: --checkpoint goes with --freeze-world; a training begins with nothing.")
     if isinstance(config, TrainingConfig):
-        frozen = load_model(options.checkpoint) if options.freeze_world else None
-        training = train(config, options.output, frozen=frozen, **notes)
+        goes_on = options.freeze_world or options.checkpoint is not None
+        begin_with = load_model(options.checkpoint) if goes_on else None
+        training = train(config, options.output, begin=begin_with, freeze_world=options.freeze_world, **notes)
     else:
-        if options.freeze_world:
-            raise InputError("train-dynamics: --freeze-world fits tools to rigid bodies; leave it out for nodes.")
+        if options.freeze_world or options.checkpoint is not None:
+            raise InputError(
+                "train-dynamics: --freeze-world and --checkpoint are for rigid bodies; nodes have 'adds_to' in CONFIG."
+            )
         training = train_nodes(config, options.output, **notes)
     picture = save_curves(training.losses, options.output)
     found = summary(training.losses)

@@ -43,26 +43,29 @@ class Training:
         library: Library,
         validation: Library | None = None,
         *,
-        frozen: DynamicsModel | None = None,
+        begin: DynamicsModel | None = None,
+        freeze_world: bool = False,
     ) -> None:
         """
         Args:
             config: how.
             library: what to train on.
             validation: what to measure on.
-            frozen: a network of which nothing is trained but what contacts with tools alone read: the weights of their
+            begin: a trained network to go on from; its size and its deformable bodies stay. None: random weights.
+            freeze_world: of `begin` nothing is trained but what contacts with tools alone read: the weights of their
                 kind in the first layer. All else stays bit for bit, and so does what is predicted of bodies that no
                 tool touches.
         """
-        if frozen is not None:
-            config = replace(config, model=frozen.config)
-        self.config, self.library, self._frozen = config, library, frozen
+        if begin is not None:
+            config = replace(config, model=begin.config)
+        self.config, self.library = config, library
+        self._freeze_world, self._nodes = freeze_world, None if begin is None else begin.nodes
         self.step = 0
         self.losses: list[dict[str, Any]] = []
         torch.manual_seed(config.seed)
         self.model = DynamicsModel(config.model).to(config.device)
-        if frozen is not None:
-            self.model.load_state_dict({k: v for k, v in frozen.state_dict().items() if not k.startswith("nodes.")})
+        if begin is not None:
+            self.model.load_state_dict({k: v for k, v in begin.state_dict().items() if not k.startswith("nodes.")})
         self.averaged = {name: value.detach().clone() for name, value in self.model.named_parameters()}
         self._moments: dict[str, Tensor] = {}
         self._pool = EchoPool(
@@ -85,7 +88,7 @@ class Training:
         if loss.requires_grad:
             gradients = torch.autograd.grad(loss, [parameters[name] for name in trained], allow_unused=True)
             found = {name: g for name, g in zip(trained, gradients, strict=True) if g is not None}
-            self._update(found if self._frozen is None else _of_tools(found))
+            self._update(_of_tools(found) if self._freeze_world else found)
         value = float(loss.detach())
         self.losses.append({"step": self.step, "stage": stage, "loss": value})
         self.step += 1
@@ -104,7 +107,7 @@ class Training:
         """The network with averaged weights, on the CPU."""
         model = DynamicsModel(self.config.model)
         model.load_state_dict(self.averaged)
-        model.nodes = None if self._frozen is None else self._frozen.nodes
+        model.nodes = self._nodes
         return model.eval().requires_grad_(False)
 
     def state(self) -> dict[str, dict[str, Tensor]]:
@@ -202,7 +205,8 @@ def train(
     config: TrainingConfig,
     path: str | Path,
     *,
-    frozen: DynamicsModel | None = None,
+    begin: DynamicsModel | None = None,
+    freeze_world: bool = False,
     commit: str | None = None,
     progress: Callable[[str, int, int], object] = lambda stage, done, total: None,
     say: Callable[[str], object] = print,
@@ -212,7 +216,8 @@ def train(
     Args:
         config: how.
         path: of the checkpoint; `.json` beside it gets the loss curves.
-        frozen: a network that is fitted to the tools of few episodes, as of `Training`; its size and intervals stay.
+        begin: a trained network to go on from, as of `Training`.
+        freeze_world: fit only the tools of few episodes to it, as of `Training`; its intervals stay.
         commit: of the source, for the checkpoint's notes.
         progress: told the stage, steps done and steps in all.
         say: told in one sentence when a training is resumed or cannot be saved.
@@ -233,14 +238,14 @@ def train(
     library = load_library(config.episodes, most=config.most, progress=lambda a, b: progress("shapes", a, b))
     folders = [folder for folder in config.validation if folder]
     validation = load_library(folders, most=config.most) if folders else None
-    if frozen is not None and config.rollout + config.spread:
+    if freeze_world and config.rollout + config.spread:
         raise InputError("train-dynamics: a frozen world takes single steps alone; set rollout: 0 and spread: 0.")
-    training = Training(config, library, validation, frozen=frozen)
+    training = Training(config, library, validation, begin=begin, freeze_world=freeze_world)
     config = training.config
     target.parent.mkdir(parents=True, exist_ok=True)
     told = {**asdict(config), "windows": len(library.windows)}
-    if frozen is not None:
-        told["frozen"] = [float(value.double().sum()) for value in frozen.state_dict().values()]
+    if begin is not None:
+        told["begin"] = [freeze_world, *(float(value.double().sum()) for value in begin.state_dict().values())]
     text = json.dumps(told, sort_keys=True)
     saved = Checkpoint(_beside(target, ".unfinished"), hashlib.sha256(text.encode()).hexdigest(), say=say)
     before = saved.load()
@@ -252,7 +257,7 @@ def train(
         if saved.due():
             saved.save(training.state())
     model, metrics = training.result(), summary(training.losses)
-    if validation is not None and frozen is None:
+    if validation is not None and not freeze_world:
         metrics |= calibrate(model, validation, seed=config.seed)
     data = [{k: read_document(each)[1].get(k) for k in ("split", "seed", "count", "commit")} | {"folder": str(each)}
             for each in config.episodes]  # fmt: skip

@@ -56,13 +56,9 @@ def _fitted(model: DynamicsModel, folder: Path, episodes: int, *, frozen: bool) 
     library = load_library([folder], most=episodes)
     config = TrainingConfig(
         episodes=(str(folder),), single=STEPS, rollout=0, spread=0, batch=BATCH, rate=RATE if frozen else RATE / 10,
-        warmup=10, average=0.98, model=model.config,
+        warmup=10, average=0.98,
     )  # fmt: skip
-    training = Training(config, library, frozen=model if frozen else None)
-    if not frozen:
-        weights = {name: value for name, value in model.state_dict().items() if not name.startswith("nodes.")}
-        training.model.load_state_dict(weights)
-        training.averaged = {name: value.clone() for name, value in weights.items()}
+    training = Training(config, library, begin=model, freeze_world=frozen)
     for _ in range(STEPS):
         training.train_step()
     return training.result()

@@ -12,6 +12,7 @@ from splatworld.core.latents import CENTER, DENSITY, FRICTION, MASS, TOOL_FRICTI
 from splatworld.dynamics import calibration
 from splatworld.dynamics.checkpoint import load_model, read_notes
 from splatworld.dynamics.config import TrainingConfig, training_config
+from splatworld.dynamics.edges import NodeModel, NodeModelConfig
 from splatworld.dynamics.features import PARTNER_KIND, contact_features
 from splatworld.dynamics.library import BODIES, NOTHING, draw, load_library
 from splatworld.dynamics.losses import Noise, disturbed, start
@@ -210,7 +211,7 @@ def test_a_frozen_world_stays_bit_for_bit(config, episodes, tmp_path):
     torch.manual_seed(5)
     world = DynamicsModel(TINY).requires_grad_(False)
     few = replace(config, single=6, rollout=0, spread=0, model=ModelConfig())
-    train(few, tmp_path / "fitted.safetensors", frozen=world)
+    train(few, tmp_path / "fitted.safetensors", begin=world, freeze_world=True)
     fitted, before = load_model(tmp_path / "fitted.safetensors").state_dict(), world.state_dict()
     row = PARTNER_KIND + int(Kind.TOOL)
     for name, value in before.items():
@@ -220,8 +221,19 @@ def test_a_frozen_world_stays_bit_for_bit(config, episodes, tmp_path):
             after[:, row] = value[:, row]
         assert torch.equal(after, value), name
     with pytest.raises(InputError, match="single steps alone"):
-        train(replace(few, rollout=2), tmp_path / "no.safetensors", frozen=world)
+        train(replace(few, rollout=2), tmp_path / "no.safetensors", begin=world, freeze_world=True)
     assert not (tmp_path / "no.safetensors").exists()
+
+
+def test_a_training_goes_on_from_a_trained_network(config, episodes, tmp_path):
+    torch.manual_seed(5)
+    earlier = DynamicsModel(TINY, NodeModel(NodeModelConfig())).requires_grad_(False)
+    still = replace(config, single=1, rollout=0, spread=0, rate=1e-9, last_rate=1e-9, average=0.0)
+    train(still, tmp_path / "later.safetensors", begin=earlier)
+    later = load_model(tmp_path / "later.safetensors").state_dict()
+    assert set(later) == set(earlier.state_dict())
+    assert all(torch.allclose(later[name], value, atol=1e-6) for name, value in earlier.state_dict().items()
+               if not name.startswith("spread"))  # fmt: skip
 
 
 def test_the_features_of_a_partners_kind_are_where_training_finds_them(library):
@@ -236,10 +248,12 @@ def test_the_features_of_a_partners_kind_are_where_training_finds_them(library):
     assert torch.equal(kinds[used], torch.nn.functional.one_hot(touch.kind[used], 3).float())
 
 
-def test_the_verb_says_what_freezing_needs(tmp_path, capsys):
+def test_the_verb_names_a_checkpoint_that_is_missing(tmp_path, capsys):
     (tmp_path / "c.yaml").write_text("single: 5\n")
     call = ["train-dynamics", str(tmp_path / "c.yaml"), "-o", str(tmp_path / "x.safetensors")]
-    assert main([*call, "--checkpoint", str(tmp_path / "none")]) == BAD_INPUT
-    assert "goes with --freeze-world" in capsys.readouterr().err
-    assert main([*call, "--freeze-world", "--checkpoint", str(tmp_path / "none")]) == BAD_INPUT
-    assert "no such checkpoint" in capsys.readouterr().err
+    for freeze in ([], ["--freeze-world"]):
+        assert main([*call, *freeze, "--checkpoint", str(tmp_path / "none")]) == BAD_INPUT
+        assert "no such checkpoint" in capsys.readouterr().err
+    (tmp_path / "c.yaml").write_text("network: deformable\n")
+    assert main([*call, "--freeze-world"]) == BAD_INPUT
+    assert "adds_to" in capsys.readouterr().err
