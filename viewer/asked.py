@@ -27,7 +27,6 @@ class Asked:
     def __init__(self, world: World) -> None:
         self.world = world
         self._lock = threading.Lock()
-        self._predictions: dict[int, Prediction] = {}
         self._contacts = lru_cache(maxsize=KEPT)(self._find)
 
     def contacts(self, track: Track, time: float) -> Touches:
@@ -35,23 +34,9 @@ class Asked:
         with self._lock:
             return self._contacts(track, track.index(time))
 
-    def prediction(self, track: Track) -> Prediction:
-        """A rollout that answers questions."""
-        with self._lock:
-            return self._known(track)
-
-    def _known(self, track: Track) -> Prediction:
-        found = self._predictions.get(id(track))
-        if found is None:
-            single = len(track.times) == 1  # nothing was done yet
-            source = track.rollout.states[0] if single else track.rollout
-            found = self._predictions[id(track)] = Prediction(self.world, source)
-        return found
-
     def _find(self, track: Track, index: int) -> Touches:
-        prediction = self._known(track)
-        seconds = torch.tensor([track.times[index] - track.times[0]])
-        return prediction.contacts(None if prediction.times is None else seconds)
+        source, seconds = track.action(index)
+        return Prediction(self.world, source).contacts(None if seconds is None else torch.tensor([seconds]))
 
 
 def speeds(track: Track) -> np.ndarray:
@@ -86,7 +71,7 @@ def clearance(asked: Asked, track: Track) -> tuple[np.ndarray, np.ndarray] | Non
         own = mesh.vertices[:: 1 + len(mesh.vertices) // CORNERS].double()
         points.append(pose.transform(states.world_from_body[::every, None, index].double(), own))
     seconds = torch.from_numpy(track.times[::every] - track.times[0])
-    found = asked.prediction(track).signed_distance(torch.cat(points, dim=1).float(), seconds, bodies=others)
+    found = Prediction(world, track.rollout).signed_distance(torch.cat(points, dim=1).float(), seconds, bodies=others)
     return track.times[::every], found.value.detach().amin(dim=-1).double().numpy()
 
 

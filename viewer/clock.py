@@ -59,6 +59,11 @@ class Clock:
             self.playing, self.step = False, min(max(step, 0), self.last)
         self._refresh()
 
+    def resize(self, last: int, step: int) -> None:
+        """Another number of steps, of which one is shown already."""
+        with self._changed:
+            self.last, self.step = last, min(max(step, 0), last)
+
     def move(self, steps: int) -> None:
         """Pause, and go so many steps on."""
         self.seek(self.step + steps)

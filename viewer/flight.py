@@ -135,6 +135,12 @@ def between(start: View, goal: View, share: float) -> View:
     )
 
 
+def horizontal(wxyz: np.ndarray) -> np.ndarray:
+    """[3] unit vector along the ground to the right of who looks as turned by a quaternion, w first."""
+    right = pose.quat_to_matrix(torch.tensor(wxyz, dtype=torch.float64))[:, 0].numpy() * np.array([1.0, 1.0, 0.0])
+    return right / np.linalg.norm(right) if right.any() else np.array([1.0, 0.0, 0.0])
+
+
 def level(client: viser.ClientHandle) -> None:
     """Turn a browser's view upright."""
     client.camera.up_direction = UP

@@ -19,15 +19,24 @@ class Gizmo:
     """Arrows and arcs about one pose in the scene; none until they are put somewhere."""
 
     def __init__(
-        self, server: viser.ViserServer, *, dragged: Callable[[Tensor], None], dropped: Callable[[Tensor], None]
+        self,
+        server: viser.ViserServer,
+        *,
+        name: str = "/gizmo",
+        level: bool = False,
+        dragged: Callable[[Tensor], None],
+        dropped: Callable[[Tensor], None],
     ) -> None:
         """
         Args:
             server: of the page.
+            name: of its node in the scene.
+            level: whether it moves along the ground alone and turns about the vertical.
             dragged: told the pose [7] again and again while the handles are held.
             dropped: told the pose [7] where they were let go, if that is another one than where they were put.
         """
-        self._server, self._dragged, self._dropped = server, dragged, dropped
+        self._server, self._name, self._dragged, self._dropped = server, name, dragged, dropped
+        self._axes = (True, True, not level)
         self._handle: viser.TransformControlsHandle | None = None
         self._start = np.zeros(7)
 
@@ -36,7 +45,9 @@ class Gizmo:
         place = self._start = world_from_body.double().numpy().copy()
         if self._handle is None:
             # With a depth test: without one the browser paints splats over them, behind or not.
-            self._handle = self._server.scene.add_transform_controls("/gizmo", size, position=place[:3], wxyz=place[3:])
+            self._handle = self._server.scene.add_transform_controls(
+                self._name, size, active_axes=self._axes, position=place[:3], wxyz=place[3:]
+            )
             self._handle.on_update(self._moved)
         else:
             self._handle.scale = size

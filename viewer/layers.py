@@ -62,6 +62,12 @@ class Layer:
         self._soft = {i: self._soft.get(i) or Soft(self._world, i) for i in deformable}
         self.nodes.draw(arrays)
 
+    def follow(self, track: Track) -> None:
+        """Go on with the same rollout after it grew or was cut."""
+        self.track = track
+        if track_soft(track, self._world) & set(self._arrays) != set(self._soft):
+            self.show_bodies(track, self._arrays, self.offset)
+
     def at(self, time: float) -> None:
         """Show a time: sends seven numbers a rigid body that moved, and the splats of deformable ones that did."""
         poses = self.track.poses[self.track.index(time)]

@@ -10,7 +10,9 @@ import viser
 from splatworld.core import pose
 from splatworld.core.camera import Camera
 from splatworld.core.world import World
+from splatworld.viewer.act_tab import why_not
 from splatworld.viewer.bodies import BodiesTab
+from splatworld.viewer.callbacks import reported
 from splatworld.viewer.cameras import CamerasTab
 from splatworld.viewer.clicks import Clicks
 from splatworld.viewer.compare import HeldOutTab
@@ -45,12 +47,15 @@ class Page:
         start: the view to begin with.
     """
 
-    def __init__(self, server: viser.ViserServer, edits: Edits, rescaled: Callable[[], None]) -> None:
+    def __init__(
+        self, server: viser.ViserServer, edits: Edits, rescaled: Callable[[], None], act: Callable[[], None]
+    ) -> None:
         """
         Args:
             server: of the page.
             edits: of the world.
             rescaled: called when the world on disk has been given another scale.
+            act: begins to act in the world.
         """
         self.edits, self.source = edits, edits.source
         self.nodes = BodyNodes(server)
@@ -62,6 +67,8 @@ class Page:
             self._guides = Guides(server, self.source)
         with self._tabs.add_tab("Bodies"):
             self.bodies = BodiesTab(server, edits, self.nodes, clicks, self._corrected)
+        with self._tabs.add_tab("Act"):
+            _add_act(server, self.source, act)
         with self._tabs.add_tab("Cameras"):
             self.cameras = CamerasTab(server, self.source, clicks)
         with self._tabs.add_tab("Held-out"):
@@ -93,6 +100,20 @@ class Page:
 
     def _told(self) -> str:
         return table(summary(self.source, self.edits.world, self.nodes.drawn))
+
+
+def _add_act(server: viser.ViserServer, source: Source, act: Callable[[], None]) -> None:
+    reason = why_not(source.world, source.name)
+    if reason is not None:
+        server.gui.add_markdown(reason)
+        return
+    server.gui.add_markdown("Drag the tool: the bodies answer as the model predicts. Goals are planned for there too.")
+    button = server.gui.add_button("Act in this world", icon=viser.Icon.HAND_MOVE)
+
+    @button.on_click
+    @reported
+    def _(_: viser.GuiEvent) -> None:
+        act()
 
 
 class Guides:

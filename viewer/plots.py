@@ -12,6 +12,7 @@ import viser
 from splatworld.viewer import colors
 from splatworld.viewer.asked import Asked, apart, clearance, speeds, spreads
 from splatworld.viewer.stage import Stage
+from splatworld.viewer.tracks import Track
 
 HEIGHT = 110
 """px of a plot."""
@@ -56,22 +57,28 @@ class PlotsTab:
         self._server, self._asked, self._stage, self._span = server, asked, stage, span
         self._now = server.gui.add_html("")
         self._lock, self._closed = threading.RLock(), False
-        self._clearances: dict[int, Line | None] = {}
+        self._clearances: dict[Track, Line | None] = {}  # of the rollouts as they are now
         self._worker: threading.Thread | None = None
         self._charts = [server.gui.add_html("") for _ in range(PLOTS)]
         self.at(span[0])
         self.arranged()
 
-    def arranged(self) -> None:
-        """Plot anew, after another rollout leads or others are shown; what takes long follows."""
+    def arranged(self, span: tuple[float, float] | None = None) -> None:
+        """Plot anew, after another rollout leads or others are shown, or the timeline's span is another one.
+
+        What takes long follows.
+        """
         with self._lock:
             if self._closed:
                 return
+            self._span = span or self._span
+            self._clearances = {track: line for track, line in self._clearances.items() if track in self._stage.tracks}
             plots = self._plots()
             for chart, content in zip(self._charts, plots + [""] * (PLOTS - len(plots)), strict=True):
                 chart.content = content
-            if self._stage.lead not in self._clearances:
-                self._worker = threading.Thread(target=self._look_closer, args=(self._stage.lead,), daemon=True)
+            lead = self._stage.tracks[self._stage.lead]
+            if lead not in self._clearances:
+                self._worker = threading.Thread(target=self._look_closer, args=(lead,), daemon=True)
                 self._worker.start()
 
     def close(self) -> None:
@@ -81,9 +88,9 @@ class PlotsTab:
         if self._worker is not None:
             self._worker.join(timeout=5.0)  # s: nobody waits longer for the command to end
 
-    def _look_closer(self, lead: int) -> None:
+    def _look_closer(self, lead: Track) -> None:
         factor = _unit(self._asked)[1]
-        found = clearance(self._asked, self._stage.tracks[lead])
+        found = clearance(self._asked, lead)
         line = None if found is None else Line("of the robot", (255, 220, 90), found[0], factor * found[1])
         self._clearances[lead] = line
         self.arranged()
@@ -91,7 +98,7 @@ class PlotsTab:
     def at(self, time: float) -> None:
         """Move the cursors of all plots to a time in s."""
         begin, end = self._span
-        self._now.content = cursor((time - begin) / (end - begin) if end > begin else 0.0)
+        self._now.content = cursor(min(1.0, (time - begin) / (end - begin)) if end > begin else 0.0)
 
     def _plots(self) -> list[str]:
         stage, world = self._stage, self._asked.world
@@ -115,7 +122,7 @@ class PlotsTab:
                 away = np.nanmax(apart(lead, stage.tracks[number]), axis=1)
                 found.append(Line(stage.tracks[number].label, colors.track_color(number), lead.times, factor * away))
             plots.append(plot(f"Farthest apart from, {unit}", found, self._span))
-        tool = self._clearances.get(stage.lead)
+        tool = self._clearances.get(lead)
         if tool is not None:
             plots.append(plot(f"Clearance, {unit}", [tool], self._span))
         return plots

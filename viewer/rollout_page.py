@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +10,11 @@ import viser
 
 from splatworld.core.robot import ACTION_SECONDS
 from splatworld.core.state import State
-from splatworld.core.world import World
+from splatworld.core.world import World, rest_state
+from splatworld.viewer.act_tab import ACTED, ActTab, why_not
+from splatworld.viewer.acting import Acting
 from splatworld.viewer.asked import Asked
+from splatworld.viewer.callbacks import reported
 from splatworld.viewer.cameras import CamerasTab
 from splatworld.viewer.clicks import Clicks
 from splatworld.viewer.exact import ExactPicture
@@ -24,6 +28,7 @@ from splatworld.viewer.share import add_share_button
 from splatworld.viewer.source import Source
 from splatworld.viewer.stage import ROW, Stage
 from splatworld.viewer.timeline import Timeline
+from splatworld.viewer.tracks import Track
 from splatworld.viewer.watch import WatchTab
 
 
@@ -35,6 +40,7 @@ class RolloutPage:
         stage: what is in the scene.
         timeline: plays it.
         rollouts: the tab that arranges it.
+        act: the tab that acts; None where one cannot.
         bodies: the tab that tells of its bodies.
         plots: the tab that plots them over time.
         cameras: the cameras in the scene and their tab.
@@ -42,20 +48,32 @@ class RolloutPage:
         start: the view to begin with.
     """
 
-    def __init__(self, server: viser.ViserServer, source: Source) -> None:
+    def __init__(
+        self,
+        server: viser.ViserServer,
+        source: Source,
+        *,
+        acting: Acting | None = None,
+        back: Callable[[], None] | None = None,
+    ) -> None:
         """
         Args:
             server: of the page.
-            source: with rollouts.
+            source: with rollouts, or without.
+            acting: what was done by hand in a world without rollouts.
+            back: shows that world alone again.
         """
         self.source, self._server = source, server
         self.start = first_view(source)
-        self.stage = Stage(server, source.world, source.tracks, _across(self.start))
+        tracks = source.tracks if acting is None else (Track(ACTED, acting.tape.rollout), *source.tracks)
+        self.stage = Stage(server, source.world, tracks, _across(self.start))
         clicks = Clicks(server)
-        begin = min(float(track.times[0]) for track in source.tracks)
-        end = max(float(track.times[-1]) for track in source.tracks)
+        begin, end = self._span()
         self.timeline = Timeline(server, begin, round((end - begin) / ACTION_SECONDS), self._show)
+        self.act: ActTab | None = None
         self._tabs = server.gui.add_tab_group()
+        if acting is not None:  # who comes to act sees that first
+            self._add_act(acting, clicks, back)
         with self._tabs.add_tab("Rollouts"):
             self.rollouts = RolloutTab(server, source.world, self.stage, self._arranged)
         asked = Asked(source.world)
@@ -63,6 +81,8 @@ class RolloutPage:
             self.bodies = WatchTab(server, asked, self.stage, self.timeline, clicks)
         with self._tabs.add_tab("Plots"):
             self.plots = PlotsTab(server, asked, self.stage, (begin, end))
+        if acting is None:
+            self._add_act(None, clicks, back)
         with self._tabs.add_tab("Cameras"):
             self.cameras = CamerasTab(server, source, clicks, shown=False)
         with self._tabs.add_tab("Picture"):
@@ -80,11 +100,15 @@ class RolloutPage:
     def remove(self) -> None:
         """Take the world off the page."""
         self.close()
+        if self.act is not None:
+            self.act.remove()
         for part in (self.timeline, self.bodies, self.stage, self.cameras, self._guides, self._tabs):
             part.remove()
 
     def close(self) -> None:
         """Change nothing more on the page."""
+        if self.act is not None:
+            self.act.close()
         self.timeline.close()
         self.exact.close()
         self.bodies.close()
@@ -95,15 +119,59 @@ class RolloutPage:
             self.stage.at(time)
             self.bodies.at(time)
             self.plots.at(time)
+            if self.act is not None:
+                self.act.at(time)
 
     def now(self) -> tuple[World, State | None]:
         """The world and the state of the leading rollout that is shown."""
-        return self.source.world, self.source.tracks[self.stage.lead].state(self.timeline.time)
+        return self.source.world, self.stage.tracks[self.stage.lead].state(self.timeline.time)
+
+    def put(self, track: Track, time: float) -> None:
+        """Show a rollout at a time in s; it leads from now on, in place of the one of its label."""
+        with self._server.atomic():
+            number = self.stage.put(track)
+            begin, end = self._span()
+            self.timeline.cover(begin, round((end - begin) / ACTION_SECONDS))
+            if self.stage.lead != number:
+                self.rollouts.arrange(lead=track.label)
+            self.timeline.seek(time)
+
+    def _span(self) -> tuple[float, float]:
+        """s, from the beginning of the first rollout to the end of the last one."""
+        tracks = self.stage.tracks
+        return min(float(track.times[0]) for track in tracks), max(float(track.times[-1]) for track in tracks)
+
+    def _add_act(self, acting: Acting | None, clicks: Clicks, back: Callable[[], None] | None) -> None:
+        world, gui = self.source.world, self._server.gui
+        with self._tabs.add_tab("Act"):
+            reason = why_not(world, self.source.name)
+            if reason is not None:
+                gui.add_markdown(reason)
+                return
+            if acting is None:
+                acting = Acting(world, self.stage.tracks[0].rollout.world_id, rest_state(world))
+            self.act = ActTab(
+                self._server,
+                self.source,
+                clicks,
+                acting=acting,
+                now=lambda: (self.stage.tracks[self.stage.lead], self.timeline.time),
+                show=self.put,
+                rested=lambda: self.rollouts.arrange(),
+            )
+            self.act.handle(back is not None)
+            if back is not None:
+                button = gui.add_button("Back to the world alone", color="gray", hint="what was done is kept meanwhile")
+
+                @button.on_click
+                @reported
+                def _(_: viser.GuiEvent) -> None:
+                    back()
 
     def _arranged(self) -> None:
         """Show all of what stands side by side, and go back afterwards."""
         self.bodies.arranged()
-        self.plots.arranged()
+        self.plots.arranged(self._span())
         if self._mode == self.stage.mode:
             return
         before, self._mode = self._mode, self.stage.mode

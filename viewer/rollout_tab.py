@@ -30,12 +30,12 @@ class RolloutTab:
             arranged: called when it was.
         """
         self._world, self._stage, self._arranged, gui = world, stage, arranged, server.gui
-        labels = tuple(track.label for track in stage.tracks)
-        several = len(labels) > 1
-        self._lead = gui.add_dropdown("Rollout", labels, visible=several)
-        self._mode = gui.add_dropdown("The others", MODES, initial_value=stage.mode, visible=several)
-        self._checks = [gui.add_checkbox(label, True, visible=len(labels) > 2) for label in labels]
-        self._legend = gui.add_html("", visible=several)
+        self._checks: list[viser.GuiCheckboxHandle] = []
+        self._gui = gui
+        self._lead = gui.add_dropdown("Rollout", tuple(track.label for track in stage.tracks))
+        self._mode = gui.add_dropdown("The others", MODES, initial_value=stage.mode)
+        self._shown = gui.add_folder("Shown")
+        self._legend = gui.add_html("")
         self._told = gui.add_html("")
 
         @reported
@@ -43,15 +43,15 @@ class RolloutTab:
             if event.client is not None:  # by hand
                 self.arrange()
 
+        self._chosen = chosen
         self._lead.on_update(chosen)
         self._mode.on_update(chosen)
-        for check in self._checks:
-            check.on_update(chosen)
-
+        self._add()
         self._tell()
 
     def arrange(self, *, lead: str | None = None, mode: str | None = None) -> None:
         """Show the rollouts as the inputs say, or another one or otherwise than they said."""
+        self._add()
         if lead is not None:
             self._lead.value = lead  # type: ignore[misc]
         if mode is not None:
@@ -61,6 +61,20 @@ class RolloutTab:
         self._stage.arrange(number, self._mode.value, shown)
         self._tell()
         self._arranged()
+
+    def _add(self) -> None:
+        """Inputs for rollouts that are new on the stage."""
+        labels = tuple(track.label for track in self._stage.tracks)
+        if labels != self._lead.options:
+            chosen = self._lead.value
+            self._lead.options, self._lead.value = labels, chosen  # type: ignore[misc]
+        with self._shown:
+            for label in labels[len(self._checks) :]:
+                check = self._gui.add_checkbox(label, True)
+                check.on_update(self._chosen)
+                self._checks.append(check)
+        self._lead.visible = self._mode.visible = len(labels) > 1
+        self._shown.visible = len(labels) > 2
 
     def _tell(self) -> None:
         tracks, lead = self._stage.tracks, self._stage.lead

@@ -14,8 +14,12 @@ from pathlib import Path
 import numpy as np
 import viser
 
+from splatworld import store
 from splatworld.core.checks import InputError
+from splatworld.core.world import rest_state
 from splatworld.files import check_writable, write_file
+from splatworld.viewer.act_tab import why_not
+from splatworld.viewer.acting import Acting
 from splatworld.viewer.callbacks import reported
 from splatworld.viewer.edits import Edits
 from splatworld.viewer.flight import UP, View, fly
@@ -74,7 +78,7 @@ class Viewer:
             self._server = _Server(host=host, port=chosen, verbose=False)
         name = f"[{host}]" if ":" in host else host
         self.address = f"http://{name}:{self._server.get_port()}"
-        self._lock = threading.RLock()
+        self._lock, self._acted = threading.RLock(), dict[str, Acting]()
         self._closed = False
         try:
             self._set_up()
@@ -84,12 +88,26 @@ class Viewer:
 
     def show(self, label: str) -> None:
         """Show another of the worlds, by its name in the list."""
-        with self._lock, self._server.atomic():
-            self.page.remove()
-            self.page = self._page(label)
-            self._begin_with(self.page.start)
+        self._change(lambda: self._page(label))
         for client in self._server.get_clients().values():
             fly(client, self.page.start, seconds=0)
+
+    def act(self, label: str) -> None:
+        """Begin, or go on, to act in one of the worlds that were given without rollouts, by its name in the list.
+
+        Raises:
+            InputError: corrections of it are not saved; it has no tool, or no metres.
+        """
+        edits = self._edits[label]
+        reason = why_not(edits.source.world, edits.source.name)
+        if reason is not None:
+            raise InputError(f"act: {reason}")
+        if edits.unsaved:
+            raise InputError("act: corrections of bodies are not saved; save or undo them first.")
+        world, acting = edits.world, self._acted.get(label)
+        if acting is None or acting.world is not world:
+            acting = self._acted[label] = Acting(world, store.world_id(world), rest_state(world))
+        self._change(lambda: RolloutPage(self._server, edits.source, acting=acting, back=lambda: self.show(label)))
 
     def export(self, path: str | Path) -> int:
         """Write what is in the scene, and how it moves, to one HTML file that needs no server; returns its bytes.
@@ -163,11 +181,18 @@ class Viewer:
             if not self._closed:
                 self.page.cameras.clear_view()
 
+    def _change(self, made: Callable[[], Page | RolloutPage]) -> None:
+        """Another page in place of the one that is shown; browsers keep their views."""
+        with self._lock, self._server.atomic():
+            self.page.remove()
+            self.page = made()
+            self._begin_with(self.page.start)
+
     def _page(self, label: str) -> Page | RolloutPage:
         edits = self._edits[label]
         if edits.source.tracks:
             return RolloutPage(self._server, edits.source)
-        return Page(self._server, edits, lambda: self._reload(label))
+        return Page(self._server, edits, lambda: self._reload(label), lambda: self.act(label))
 
     def _reload(self, label: str) -> None:
         """Show a world anew that was changed on disk."""

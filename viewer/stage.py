@@ -108,6 +108,16 @@ class Stage:
             self.reveal(self._shown)
             self.at(self._time)
 
+    def put(self, track: Track) -> int:
+        """Take a rollout in, in place of the one of the same label if there is one; returns its number."""
+        with self._lock:
+            labels = [known.label for known in self.tracks]
+            number = labels.index(track.label) if track.label in labels else len(labels)
+            self.tracks = (*self.tracks[:number], track, *self.tracks[number + 1 :])
+            if number in self.layers:
+                self.layers[number].follow(track)
+            return number
+
     def at(self, time: float) -> None:
         """Show a time in s."""
         with self._lock, self.server.atomic():

@@ -17,7 +17,9 @@ FIRST, BACK, PLAY, ON, LAST = "|◀", "◀", "▶ ❚❚", "▶", "▶|"
 LEAP = 10
 """Steps of the keys that go far."""
 
-Key = Literal["space", "N", "B", "home", "end", "pageup", "pagedown", "L", "F"]
+Key = Literal[
+    "space", "N", "B", "home", "end", "pageup", "pagedown", "L", "F", "1", "2", "3", "4", "6", "7", "8", "9"
+]  # fmt: skip
 
 
 class Timeline:
@@ -36,7 +38,7 @@ class Timeline:
             show: told the time to show, in s.
         """
         self._start, self._show, gui = start, show, server.gui
-        end = round(start + last * ACTION_SECONDS, 9)
+        end = _end(start, last)
         self._slider = gui.add_slider(
             "Time (s)",
             min=start,
@@ -55,7 +57,7 @@ class Timeline:
         clock = self.clock
         self._does: dict[str, Callable[[], None]] = {
             FIRST: lambda: clock.seek(0), BACK: lambda: clock.move(-1), PLAY: clock.toggle, ON: lambda: clock.move(1),
-            LAST: lambda: clock.seek(last),
+            LAST: lambda: clock.seek(clock.last),
         }  # fmt: skip
         self._commands = [
             self._key(server, "Play or pause", "space", clock.toggle),
@@ -73,7 +75,7 @@ class Timeline:
         @reported
         def _(event: viser.GuiEvent) -> None:
             if event.client is not None:  # dragged by hand; the latest place, as events may come out of order
-                clock.seek(round((self._slider.value - start) / ACTION_SECONDS))
+                self.seek(self._slider.value)
 
         @self._buttons.on_click
         @reported
@@ -92,6 +94,18 @@ class Timeline:
     def time(self) -> float:
         """s, of the step that is shown."""
         return self._start + self.clock.step * ACTION_SECONDS
+
+    def cover(self, start: float, last: int) -> None:
+        """Go from another time in s on, so many steps; what is shown stays if it is among them."""
+        if (start, last) == (self._start, self.clock.last):
+            return
+        time, self._start = self.time, start
+        self._slider.min, self._slider.max = start, _end(start, last)
+        self.clock.resize(last, round((time - start) / ACTION_SECONDS))
+
+    def seek(self, time: float) -> None:
+        """Pause, and show the step that is nearest to a time in s."""
+        self.clock.seek(round((time - self._start) / ACTION_SECONDS))
 
     def close(self) -> None:
         """Play no more."""
@@ -127,3 +141,8 @@ class Timeline:
         names = list(SPEEDS)
         self._speed.value = names[(names.index(self._speed.value) + 1) % len(names)]  # type: ignore[misc]
         self.clock.speed = SPEEDS[self._speed.value]
+
+
+def _end(start: float, last: int) -> float:
+    """s at the right end of the slider, which has to have a length."""
+    return round(start + max(last, 1) * ACTION_SECONDS, 9)

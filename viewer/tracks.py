@@ -19,7 +19,7 @@ SLACK = 1e-6
 """s by which a state's time may lie behind the clock's, for rounding."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Track:
     """A single rollout, for playing.
 
@@ -54,6 +54,24 @@ class Track:
     def state(self, time: float) -> State:
         """The state at a time, see `index`."""
         return self.rollout.states[self.index(time)]
+
+    def action(self, index: int) -> tuple[Rollout | State, float | None]:
+        """The action that led to a state, the first one for the first state, and the state's time in it, s.
+
+        Where nothing was done there is only the state.
+        """
+        rollout = self.rollout
+        if not rollout.actions.shape[-2]:
+            return rollout.states[0], None
+        first = max(index - 1, 0)
+        parts = slice(first, first + 2)
+        piece = Rollout(
+            actions=rollout.actions[first : first + 1],
+            states=rollout.states[parts],
+            world_id=rollout.world_id,
+            std=None if rollout.std is None else rollout.std[parts],
+        )
+        return piece, float(self.times[index] - self.times[first])
 
 
 def load_tracks(paths: Sequence[Path], world_id: str) -> tuple[Track, ...]:

@@ -7,11 +7,13 @@ from dataclasses import fields
 import torch
 from torch import Tensor
 
+from splatworld.core import pose
 from splatworld.core.checks import InputError
 from splatworld.core.robot import Robot
 from splatworld.core.state import State
 from splatworld.core.world import World
 from splatworld.robot.actions import clip_action, driven_joints, idle_action, place_tool
+from splatworld.robot.kinematics import pose_error
 
 JOINT_STEP = 0.03
 """m that an arm commanded by its joints is led in one action."""
@@ -61,6 +63,34 @@ def actions_along(world: World, state: State, places: Tensor) -> Tensor:
         now = place_tool(world, now, torch.cat([places[:, t], heading], dim=-1))
         found.append(now.joints[:, columns])
     return clip_action(robot.action, torch.stack(found, dim=1).double())
+
+
+def action_towards(world: World, state: State, target: Tensor, *, width: float | None = None) -> Tensor:
+    """The action [A] float64 that brings the tool straight towards a pose, as far as one action may.
+
+    Args:
+        world: with a robot.
+        state: a single one, now.
+        target: [7] of the tool.
+        width: m of the gripper's opening; None: as it is.
+    """
+    robot = robot_of(world)
+    spec = robot.action
+    missing = pose_error(target.double(), tool_pose(world, state).double())
+    if spec.kind == "joints":
+        share = min(1.0, JOINT_STEP / max(float(missing[:3].norm()), 1e-9))
+        turned = pose.exp(torch.cat([torch.zeros(3, dtype=torch.float64), share * missing[3:]]))[3:]
+        now = tool_pose(world, state).double()
+        there = torch.cat([now[:3] + share * missing[:3], pose.multiply_quats(turned, now[3:])])
+        columns = [world.joint_bodies.index(index) for index in driven_joints(world)]
+        return clip_action(spec, place_tool(world, state, there).joints[columns].double())
+    most = torch.where(missing < 0, -spec.low[:6], spec.high[:6])
+    share = float((most / missing.abs().clamp(min=1e-9)).amin().clamp(max=1.0))
+    action = idle_action(world, state).double().clone()
+    action[:6] = share * missing
+    if width is not None and robot.fingers:
+        action[6] = width
+    return clip_action(spec, action)
 
 
 def actions_of_steps(world: World, state: State, steps: Tensor) -> Tensor:

@@ -3,6 +3,7 @@ import shutil
 import pytest
 
 from tests.viewer.desk import save_desk, save_pushes
+from tests.viewer.pusher import save_pusher
 
 
 @pytest.fixture(scope="session")
@@ -15,6 +16,12 @@ def desk(tmp_path_factory):
 def pushes(desk):
     """Folders of two rollouts beside the desk: "to the right" and "away"."""
     return save_pushes(desk)
+
+
+@pytest.fixture(scope="session")
+def pusher(tmp_path_factory):
+    """Folder of a world with a tool, not to be changed."""
+    return save_pusher(tmp_path_factory.mktemp("worlds") / "pusher", 0.3)
 
 
 @pytest.fixture(scope="session")
