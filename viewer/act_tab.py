@@ -13,6 +13,7 @@ from torch import Tensor
 
 from splatworld.core import pose
 from splatworld.core.checks import InputError
+from splatworld.core.state import State
 from splatworld.core.world import World
 from splatworld.plan.commands import tool_pose
 from splatworld.viewer import colors
@@ -184,10 +185,11 @@ class ActTab:
             target[3:] = pose.multiply_quats(turn, target[3:])
         self.hand.lead(target)
 
-    def carry_out(self, track: Track, time: float, actions: Tensor) -> None:
-        """Do actions [T, A] from where a rollout is at a time."""
-        self._began(track, time)
-        self.hand.carry_out(actions)
+    def carry_out(self, state: State, actions: Tensor) -> None:
+        """Do actions [T, A] from a state on."""
+        with self.hand.held():
+            self.acting.go_on(state)
+            self.hand.carry_out(actions)
 
     def undo(self) -> None:
         """Take the last drag back."""
@@ -199,7 +201,7 @@ class ActTab:
 
     def reset(self) -> None:
         """Go back to where it began; `undo` brings back what was done."""
-        self._change(lambda: self.acting.cut(0))
+        self._change(self.acting.reset)
 
     def save(self, name: str) -> None:
         """Write what was done to a folder of that name beside the world.
@@ -251,21 +253,13 @@ class ActTab:
         self._held = False
         self.hand.lead(target)
 
-    def _began(self, track: Track | None = None, time: float = 0.0) -> None:
-        """Something is to be done where a rollout is at a time; by default, what is shown."""
-        with self.hand.held(stop=track is not None):
-            if self.hand.busy:
-                return
-            if track is None:
+    def _began(self) -> None:
+        """Something is to be done from the instant that is shown; while something is being done, with that."""
+        with self.hand.held(stop=False):
+            if not self.hand.busy:
                 track, time = self._now()
-            index = track.index(time)
-            if track.label != ACTED:
-                std = track.rollout.std
-                self.acting.begin(track.rollout.states[index], None if std is None else std[index])
-            elif index < self.acting.tape.count:
-                self.acting.cut(index)
-            else:
-                self.acting.mark()
+                index, std = track.index(time), track.rollout.std
+                self.acting.go_on(track.rollout.states[index], None if std is None else std[index])
 
     def _change(self, what: Callable[[], None]) -> None:
         with self.hand.held():

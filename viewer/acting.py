@@ -146,7 +146,7 @@ class Acting:
         return float(self._running.blocked)
 
     def mark(self) -> None:
-        """What is done from here on is undone at once."""
+        """What is done from here on is one thing to undo."""
         self.past = [*self.past[1 - KEPT :], self.tape]
 
     def undo(self) -> None:
@@ -170,16 +170,23 @@ class Acting:
             raise InputError("step back: this is where it began.")
         self._go_on(self.tape.cut(self.tape.count - 1))
 
-    def cut(self, count: int) -> None:
-        """Go on after the first actions; `undo` brings the others back."""
-        if count < self.tape.count:
-            self.mark()
-            self._go_on(self.tape.cut(count))
-
-    def begin(self, state: State, std: Tensor | None = None) -> None:
-        """Begin anew at a single state, with a standard deviation [B, 6]; `undo` brings back what was done."""
+    def reset(self) -> None:
+        """Go back to where it began; `undo` brings back what was done."""
         self.mark()
-        self._go_on(self._begun(state, std))
+        self._go_on(self.tape.cut(0))
+
+    def go_on(self, state: State, std: Tensor | None = None) -> None:
+        """Go on at a single state: after the actions that led to it here, or anew, with a standard deviation [B, 6].
+
+        `undo` brings back what was done before.
+        """
+        self.mark()
+        mine = self.tape.rollout.states
+        count = int((mine.time - state.time).abs().argmin())
+        if not torch.equal(mine[count].world_from_body, state.world_from_body):
+            self._go_on(self._begun(state, std))
+        elif count < self.tape.count:
+            self._go_on(self.tape.cut(count))
 
     def save(self, path: str | Path) -> None:
         """Write what was done to disk as a rollout.

@@ -21,6 +21,7 @@ from splatworld.viewer.exact import ExactPicture
 from splatworld.viewer.flight import View, fly
 from splatworld.viewer.markup import table
 from splatworld.viewer.page import BACKGROUND, Guides, first_view, summary
+from splatworld.viewer.plan_tab import PlanTab
 from splatworld.viewer.plots import PlotsTab
 from splatworld.viewer.rollout_tab import RolloutTab
 from splatworld.viewer.screenshot import add_screenshot_button
@@ -41,6 +42,7 @@ class RolloutPage:
         timeline: plays it.
         rollouts: the tab that arranges it.
         act: the tab that acts; None where one cannot.
+        plan: the tab that plans; None where one cannot act.
         bodies: the tab that tells of its bodies.
         plots: the tab that plots them over time.
         cameras: the cameras in the scene and their tab.
@@ -71,6 +73,7 @@ class RolloutPage:
         begin, end = self._span()
         self.timeline = Timeline(server, begin, round((end - begin) / ACTION_SECONDS), self._show)
         self.act: ActTab | None = None
+        self.plan: PlanTab | None = None
         self._tabs = server.gui.add_tab_group()
         if acting is not None:  # who comes to act sees that first
             self._add_act(acting, clicks, back)
@@ -100,15 +103,15 @@ class RolloutPage:
     def remove(self) -> None:
         """Take the world off the page."""
         self.close()
-        if self.act is not None:
-            self.act.remove()
-        for part in (self.timeline, self.bodies, self.stage, self.cameras, self._guides, self._tabs):
+        acting = [part for part in (self.plan, self.act) if part is not None]
+        for part in (*acting, self.timeline, self.bodies, self.stage, self.cameras, self._guides, self._tabs):
             part.remove()
 
     def close(self) -> None:
         """Change nothing more on the page."""
-        if self.act is not None:
-            self.act.close()
+        for part in (self.plan, self.act):
+            if part is not None:
+                part.close()
         self.timeline.close()
         self.exact.close()
         self.bodies.close()
@@ -155,7 +158,7 @@ class RolloutPage:
                 self.source,
                 clicks,
                 acting=acting,
-                now=lambda: (self.stage.tracks[self.stage.lead], self.timeline.time),
+                now=self._showing,
                 show=self.put,
                 rested=lambda: self.rollouts.arrange(),
             )
@@ -167,6 +170,15 @@ class RolloutPage:
                 @reported
                 def _(_: viser.GuiEvent) -> None:
                     back()
+
+        with self._tabs.add_tab("Plan"):
+            self.plan = PlanTab(
+                self._server, world, clicks, self.act, arrays=self.stage.arrays, now=self._showing, show=self.put
+            )
+
+    def _showing(self) -> tuple[Track, float]:
+        """The rollout that leads, and the time in s that is shown."""
+        return self.stage.tracks[self.stage.lead], self.timeline.time
 
     def _arranged(self) -> None:
         """Show all of what stands side by side, and go back afterwards."""

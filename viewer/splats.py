@@ -136,6 +136,7 @@ class BodyNodes:
         name: str = "/bodies",
         fade: float = 1.0,
         wash: tuple[int, int, int] | None = None,
+        share: float = TINT,
     ) -> None:
         """Nothing yet.
 
@@ -144,8 +145,10 @@ class BodyNodes:
             name: of the node in the scene that holds them.
             fade: share of their opacity that splats keep.
             wash: a colour mixed with those of all splats.
+            share: how much of it.
         """
-        self._server, self._name, self._fade, self._wash = server, name, fade, wash
+        self._server, self._name, self._fade = server, name, fade
+        self._wash, self._share = wash, share
         self.drawn = 0
         self._arrays: dict[int, SplatArrays] = {}
         self._nodes: dict[int, viser.GaussianSplatHandle] = {}
@@ -224,7 +227,7 @@ class BodyNodes:
         if self._marked:
             colors[part.completed] = COMPLETED
         if self._wash is not None:
-            colors += TINT * (np.array(self._wash) - colors)
+            colors += self._share * (np.array(self._wash) - colors)
         if self._tinted is not None and self._tinted[0] == index:
             colors += TINT * (np.array(self._tinted[1]) - colors)
         return (colors + 0.5).astype(np.uint8)

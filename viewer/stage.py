@@ -15,7 +15,7 @@ from splatworld.core.world import World
 from splatworld.viewer import colors
 from splatworld.viewer.layers import Layer, clipped, track_soft
 from splatworld.viewer.picking import Seen, seen_at
-from splatworld.viewer.splats import body_arrays
+from splatworld.viewer.splats import SplatArrays, body_arrays
 from splatworld.viewer.tracks import Track
 
 ALONE, GHOSTS, OVERLAID, ROW = "hidden", "ghosts", "overlaid", "side by side"
@@ -67,6 +67,11 @@ class Stage:
         self.arrange(0, GHOSTS, set(range(len(tracks))))
 
     @property
+    def arrays(self) -> dict[int, SplatArrays]:
+        """The splats of the bodies, by their indices."""
+        return self._arrays
+
+    @property
     def width(self) -> float:
         """m from one to the next side by side."""
         low, high = self._area()
@@ -81,23 +86,27 @@ class Stage:
     def arrange(self, lead: int, mode: str, shown: set[int]) -> None:
         """Choose who leads, how the others are shown, and which of them."""
         with self._lock, self.server.atomic():
+            others = [] if mode == ALONE else sorted(shown - {lead})
+            # What stays as it is drawn is not sent again.
+            kept = {n: layer for n, layer in self.layers.items() if mode == self.mode and n in others}
             for layer in self._others():
-                layer.remove()
+                if layer not in kept.values():
+                    layer.remove()
+            kept = {n: layer for n, layer in kept.items() if layer is not self._main}
             for label in self._labels:
                 label.remove()
             self.lead, self.mode, self._labels = lead, mode, []
-            others = [] if mode == ALONE else sorted(shown - {lead})
             row = mode == ROW and bool(others)
             arrays = self._clipped() if row else self._arrays
             self._main.show_bodies(self.tracks[lead], arrays)
             self.layers = {lead: self._main}
             for place, number in enumerate(others, 1):
                 if row:
-                    layer = Layer(self.server, self._world, f"/rollouts/{number}")
+                    layer = kept.get(number) or Layer(self.server, self._world, f"/rollouts/{number}")
                     layer.show_bodies(self.tracks[number], arrays, place * self.width * self._across)
                 else:
                     fade = FADE if mode == GHOSTS else 1.0
-                    layer = Layer(
+                    layer = kept.get(number) or Layer(
                         self.server, self._world, f"/rollouts/{number}", fade=fade, wash=colors.track_color(number)
                     )
                     bodies = self._apart(lead, number) & set(self._arrays)

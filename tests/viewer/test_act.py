@@ -58,7 +58,7 @@ def test_what_was_done_before_stays_as_it_was(pusher):
         by_hand.step(action)
     first = by_hand.tape
     kept = first.rollout.states.world_from_body.clone()
-    by_hand.cut(10)
+    by_hand.go_on(first.rollout.states[10])
     by_hand.step(ahead(1, -0.02)[0])
     assert by_hand.tape.count == 11
     assert not torch.equal(by_hand.tape.rollout.states.world_from_body[11], kept[11])
@@ -125,9 +125,10 @@ def test_what_is_blocked_or_wrong_is_told(page):
     push(tab, act_tab.DOWN, times=3)  # into the table
     assert "blocked" in tab._status.content
     assert tab.hand.target is None
-    tab.carry_out(tab.track, 0.0, ahead(2, 9.0))
+    tab.carry_out(tab.acting.state, ahead(2, 9.0))
     assert tab.hand.join(30)
     assert "expected" in tab._status.content
+    tab.reset()
     with pytest.raises(InputError, match="nothing was done yet"):
         tab.save("empty")
 
