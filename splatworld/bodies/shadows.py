@@ -20,7 +20,7 @@ from splatworld.core import pose
 from splatworld.core.body import Body
 from splatworld.core.splats import Provenance, Splats, joined
 from splatworld.core.state import State
-from splatworld.core.world import World
+from splatworld.core.world import World, rest_state
 from splatworld.render.sh import C0
 
 SPACING = 0.006
@@ -92,6 +92,16 @@ def moving_shadows(world: World, bodies: list[int]) -> MovingShadows:
             casters.append(index)
     grown = replace(bare, splats=joined(splats), bodies=(*bare.bodies, *shadows), prior_latents=None)
     return MovingShadows(grown, tuple(casters))
+
+
+def shadows_of(world: World, states: list[State]) -> MovingShadows:
+    """The world, ready to show these states [...]: what moved in them leaves no hole and no shadow behind."""
+    rest = rest_state(world).world_from_body
+    moved: set[int] = set()
+    for state in states:
+        away = (state.world_from_body != rest.to(state.world_from_body)).any(-1).reshape(-1, len(rest)).any(0)
+        moved |= set(away.nonzero()[:, 0].tolist())
+    return moving_shadows(world, [index for index in sorted(moved) if world.bodies[index].kind == "rigid"])
 
 
 def _seen_floor(world: World) -> Floor | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,30 +14,59 @@ from splatworld.cli.terminal import Common, Terminal, table
 
 SAMPLE_MARKER = 0.08
 """m, side of the marker on the sample's table."""
+WITHOUT_EFFECT = ("threads", "fresh", "checkpoint_every")
+"""Settings that change no world."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Common, Settings):
-    """Reconstruct the sample video and write a page of pictures and figures; an earlier demo there is replaced."""
+    """The whole line on the sample video: a world, its bodies, a push predicted and compared with the truth, a plan
+    that rearranges two bodies, ten thousand steps of permanence, and a report of it all.
+
+    Run again, it goes on where it was: finished stages are not computed anew.
+    """
 
     video: Path | None = None
-    """Another video or capture."""
+    """Another video or capture; there is no truth to compare with then."""
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")] = Path("out/demo")
-    """Folder for the world and the page."""
+    """Folder for the world, the rollouts and the report."""
 
 
 def run(options: Options, terminal: Terminal) -> int:
-    from splatworld.cli.main import DONE, INTERRUPTED
-    from splatworld.evaluate.demo_page import write_page
+    from dataclasses import asdict
+
+    from splatworld.cli.main import DONE, INTERRUPTED, OUR_FAULT
+    from splatworld.evaluate.demo import WORLD, Demo, run_demo
+    from splatworld.reconstruct.work import key_of, stamp
 
     video = options.video or sample()
     if options.video is None and options.marker_size is None:
         options = replace(options, marker_size=SAMPLE_MARKER)
-    world, posed, stopped = build(video, options.output / "world", options, terminal, overwrite=True)
-    page = write_page(world, posed, options.output, title=f"A world from {video.name}", progress=terminal.progress)
-    data = {"world": str(options.output / "world"), "page": str(page), "metrics": world.metrics}
-    terminal.result(data, table({"world": data["world"], "page": data["page"]}))
-    return INTERRUPTED if stopped else DONE
+    settings = [getattr(options, f.name) for f in fields(Settings) if f.name not in WITHOUT_EFFECT]
+    with_truth = options.video is None and (video.parent / "truth.json").is_file()
+    demo = Demo(
+        options.output,
+        make=lambda: build(video, options.output / WORLD, options, terminal, overwrite=True),
+        export=_export,
+        key=key_of(stamp(video), settings),
+        title=f"A world from {video.name if options.video else 'the sample video'}",
+        truth=video.parent if with_truth else None,
+    )
+    done = run_demo(demo, terminal.progress, fresh=options.fresh)
+    failed = {chapter.title: chapter.failed for chapter in done.chapters if chapter.failed}
+    lines = [asdict(line) for chapter in done.chapters for line in chapter.told.lines]
+    data = {"world": str(options.output / WORLD), "page": str(done.page), "failed": failed, "lines": lines}
+    terminal.result(data, table({"world": data["world"], "page": data["page"], **failed}))
+    if done.stopped:
+        return INTERRUPTED
+    return OUR_FAULT if any(chapter.fault for chapter in done.chapters) else DONE
+
+
+def _export(paths: Sequence[Path], page: Path) -> None:
+    from splatworld.viewer import Viewer
+
+    with Viewer(paths, port=0) as viewer:
+        viewer.export(page)
 
 
 def sample() -> Path:

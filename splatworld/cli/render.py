@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from splatworld.bodies.shadows import MovingShadows
     from splatworld.core.camera import Camera
     from splatworld.core.state import State
     from splatworld.core.world import World
@@ -52,6 +51,7 @@ class Options(Common):
 
 
 def run(options: Options, terminal: Terminal) -> None:
+    from splatworld.bodies.shadows import shadows_of
     from splatworld.core.checks import InputError, check_choice
     from splatworld.files import write_file
     from splatworld.render import pictures
@@ -68,7 +68,7 @@ def run(options: Options, terminal: Terminal) -> None:
         _film(world, names, options, terminal)
         return
     states = _states(options)
-    moving = _moving(world, [state for state in states.values() if state is not None])
+    moving = shadows_of(world, [state for state in states.values() if state is not None])
     written = []
     for done, (name, (suffix, state)) in enumerate(product(names, states.items()), 1):
         camera = _camera(world, name, options)
@@ -100,6 +100,7 @@ def _camera(world: World, name: str, options: Options) -> Camera:
 
 def _film(world: World, names: tuple[str, ...], options: Options, terminal: Terminal) -> None:
     """Write a video a camera."""
+    from splatworld.bodies.shadows import shadows_of
     from splatworld.core.checks import InputError
     from splatworld.files import write_file
     from splatworld.recordings import load_rollout_of
@@ -110,7 +111,7 @@ def _film(world: World, names: tuple[str, ...], options: Options, terminal: Term
     if options.rollout is None or options.step or options.depth or options.body_ids:
         raise InputError("render: --video goes with --rollout and without --step, --depth, --body-ids.")
     states = load_rollout_of(world_id(options.world), options.rollout).states
-    moving = _moving(world, [states])
+    moving = shadows_of(world, [states])
     world, frames = moving.world, moving.state(frames_between(states, FPS // ACTIONS))
     written, total = [], len(names) * len(frames.time)
 
@@ -142,16 +143,3 @@ def _states(options: Options) -> dict[str, State | None]:
     rollout = load_rollout_of(world_id(options.world), options.rollout, steps=options.step)
     steps = options.step or (rollout.actions.shape[-2],)
     return {f"_{step:06d}": rollout.states[step] for step in steps}
-
-
-def _moving(world: World, states: list[State]) -> MovingShadows:
-    """The world, ready to show these states: rigid bodies that moved leave no hole and no shadow behind."""
-    from splatworld.bodies.shadows import moving_shadows
-    from splatworld.core.world import rest_state
-
-    rest = rest_state(world).world_from_body
-    moved: set[int] = set()
-    for state in states:
-        away = (state.world_from_body != rest.to(state.world_from_body)).any(-1).reshape(-1, len(rest)).any(0)
-        moved |= set(away.nonzero()[:, 0].tolist())
-    return moving_shadows(world, [index for index in sorted(moved) if world.bodies[index].kind == "rigid"])

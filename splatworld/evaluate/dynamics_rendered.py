@@ -72,13 +72,30 @@ def pushes(folder: Path, truth: dict[str, Any]) -> list[Push]:
     found = []
     for body in truth["bodies"]:
         own, label = corners[body["id"]], body["id"]
-        others = cKDTree(np.concatenate([c for other, c in corners.items() if other != label]))
-        best = max(
-            (_way(own, 2 * np.pi * k / HEADINGS) for k in range(HEADINGS)),
-            key=lambda way: others.query(way[1])[0].min(),
-        )
-        found.append(Push(label, body["name"], best[0]))
+        others = np.concatenate([c for other, c in corners.items() if other != label])
+        found.append(Push(label, body["name"], freest_way(own, others)[0]))
     return found
+
+
+def freest_way(own: np.ndarray, others: np.ndarray, way: float = WAY) -> tuple[np.ndarray, float]:
+    """The push of a body towards where most room is.
+
+    Args:
+        own: [P, 2] m, its surface from above.
+        others: [Q, 2] m, all other surfaces; none of them is far away.
+        way: m that the body is pushed.
+
+    Returns:
+        The path [ACTIONS + 1, 3] m of the rod's foot, and m between what rod and body pass and the others.
+    """
+    tree = cKDTree(others) if len(others) else None
+    best, most = np.zeros((ACTIONS + 1, 3)), -np.inf
+    for k in range(HEADINGS):
+        path, passed = _way(own, 2 * np.pi * k / HEADINGS, way)
+        room = np.inf if tree is None else float(tree.query(passed)[0].min())
+        if room > most:
+            best, most = path, room
+    return best, most
 
 
 def _outside(folder: Path, body: dict[str, Any]) -> np.ndarray:
@@ -87,15 +104,15 @@ def _outside(folder: Path, body: dict[str, Any]) -> np.ndarray:
     return surface_points(mesh, 4000, 0)[0].numpy()
 
 
-def _way(own: np.ndarray, heading: float) -> tuple[np.ndarray, np.ndarray]:
+def _way(own: np.ndarray, heading: float, way: float) -> tuple[np.ndarray, np.ndarray]:
     """The rod's path [T + 1, 3] and the places [K, 2] that rod and body pass."""
     ahead = np.array([np.cos(heading), np.sin(heading)])
     middle = (own.min(0) + own.max(0)) / 2
     behind = ((own - middle) @ ahead)[np.abs((own - middle) @ [-ahead[1], ahead[0]]) < 2 * ROD_RADIUS].min()
     start = middle + (behind - ROD_RADIUS - GAP) * ahead
-    gone = np.minimum(np.arange(ACTIONS + 1) * SPEED * ACTION_SECONDS, GAP + WAY)
+    gone = np.minimum(np.arange(ACTIONS + 1) * SPEED * ACTION_SECONDS, GAP + way)
     path = np.column_stack([start + gone[:, None] * ahead, np.full(ACTIONS + 1, FOOT)])
-    passed = [start - 2 * ROD_RADIUS * ahead, start, *(own + share * WAY * ahead for share in (0.0, 0.5, 1.0))]
+    passed = [start - 2 * ROD_RADIUS * ahead, start, *(own + share * way * ahead for share in (0.0, 0.5, 1.0))]
     return path, np.concatenate([np.atleast_2d(each) for each in passed])
 
 

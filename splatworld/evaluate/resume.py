@@ -47,7 +47,7 @@ def measure_parts(
         try:
             done[name] = [asdict(row) for row in measure()]
         except Exception as error:  # the other parts' figures are not lost by it
-            failed[name] = line(f"{name}: not measured, {_reason(error)}", None, "")
+            failed[name] = line(f"{name}: not measured, {reason(error)}", None, "")
             say(failed[name].name)
             continue
         if folder is not None:
@@ -62,7 +62,7 @@ def _line(row: dict) -> Line:
     return Line(**row)
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """What went wrong, in a sentence; of what we did not foresee also where."""
     if isinstance(error, SplatworldError):
         return str(error)

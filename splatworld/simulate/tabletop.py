@@ -83,17 +83,27 @@ class Tabletop:
             path: [T + 1, 3] m, where the rod's foot is sent, evenly in time, from its first place.
             seconds: from one place to the next.
         """
-        model, data = self.model, self.at_rest()
-        for name, value in zip(ROD_AXES, path[0], strict=True):
+        data = self.with_rod(path[0])
+        for here, there in pairwise(path):
+            self.lead_rod(data, here, there, seconds)
+        return data
+
+    def with_rod(self, foot: np.ndarray) -> mujoco.MjData:
+        """State with every body where it was placed and the rod's foot at a place [3] m; built with `rod`."""
+        data = self.at_rest()
+        for name, value in zip(ROD_AXES, foot, strict=True):
             data.joint(name).qpos[:] = value
+        return data
+
+    def lead_rod(self, data: mujoco.MjData, here: np.ndarray, there: np.ndarray, seconds: float) -> None:
+        """Go on by `seconds` while the rod's foot is sent from one place [3] m to another, evenly in time."""
+        model = self.model
         motors = [model.actuator(name).id for name in ROD_AXES]
         steps = round(seconds / model.opt.timestep)
         lead = 2 * np.sqrt(ROD_MASS / ROD_STIFFNESS) / seconds  # what damping costs at that speed
-        for here, there in pairwise(path):
-            for step in range(1, steps + 1):
-                data.ctrl[motors] = here + (there - here) * (step / steps + lead)
-                mujoco.mj_step(model, data)
-        return data
+        for step in range(1, steps + 1):
+            data.ctrl[motors] = here + (there - here) * (step / steps + lead)
+            mujoco.mj_step(model, data)
 
     def at_rest(self, without: str | None = None) -> mujoco.MjData:
         """State with every body where it was placed; `without` names one that is put far out of sight.
