@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -51,6 +52,7 @@ def run(options: Options, terminal: Terminal) -> int:
         key=key_of(stamp(video), settings),
         title=f"A world from {video.name if options.video else 'the sample video'}",
         truth=video.parent if with_truth else None,
+        command=sys.argv[0] if Path(sys.argv[0]).name == "splatworld" else "splatworld",
     )
     done = run_demo(demo, terminal.progress, fresh=options.fresh)
     failed = {chapter.title: chapter.failed for chapter in done.chapters if chapter.failed}

@@ -55,6 +55,7 @@ class Demo:
         title: headline of the report.
         truth: folder of the sample, whose true scene is known; None: there is no truth.
         steps: of the long run.
+        command: that runs this program here.
     """
 
     folder: Path
@@ -64,6 +65,7 @@ class Demo:
     title: str
     truth: Path | None = None
     steps: int = demo_permanence.STEPS
+    command: str = "splatworld"
 
 
 @dataclass(frozen=True)
@@ -211,8 +213,8 @@ class _Line:
         shown, folder = self._shown(), self._demo.folder
         self._say("a page that plays without a server")
         self._demo.export(shown, folder / PAGE)
-        live = shlex.join(["splatworld", "view", *map(str, shown)])
-        more = shlex.join(["splatworld", "view", str(folder / ARMED), str(folder / PLANNED)])
+        live = shlex.join([self._demo.command, "view", *map(str, shown)])
+        more = shlex.join([self._demo.command, "view", str(folder / ARMED), str(folder / PLANNED)])
         text = paragraph("Turn it, go near, play it: one file, no server.")
         text += f'<p><a class="button" href="{PAGE}">Open the interactive page</a></p>'
         text += paragraph(

@@ -19,6 +19,7 @@ from splatworld.core.similarity import Similarity
 from splatworld.core.splats import Splats, joined
 from splatworld.core.state import State
 from splatworld.core.world import World
+from splatworld.evaluate.demo_markup import pair
 from splatworld.render.film import frames_between
 from splatworld.render.pictures import to_bytes
 from splatworld.render.render import render
@@ -65,8 +66,8 @@ def swinging(
     middle = (focus.max(0).values + focus.min(0).values) / 2
     eye = seen.world_from_camera[:3].double()
     away, reach = float((eye - middle).norm()), float((focus - middle).norm(dim=-1).max())
-    sharpest = NEAREST * float(seen.focal[0]) * max(size) / max(seen.size)
-    focal = min(FILL * min(size) / 2 * away / max(reach, 1e-3), sharpest)
+    own = float(seen.focal[0]) * max(size) / max(seen.size)  # what lies beyond was not filmed from there
+    focal = min(max(FILL * min(size) / 2 * away / max(reach, 1e-3), own), NEAREST * own)
     up = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
     found = []
     for k in range(count):
@@ -74,7 +75,7 @@ def swinging(
         about = torch.tensor([0.0, 0.0, 0.0, 0.0, 0.0, turn], dtype=torch.float64)
         at = middle + pose.rotate(pose.exp(about)[3:], eye - middle)
         found.append(Camera(
-            torch.full((2,), focal), torch.tensor(size) / 2.0, size, pose.look_at(at, middle, up)
+            torch.full((2,), focal).double(), torch.tensor(size).double() / 2, size, pose.look_at(at, middle, up)
         ))  # fmt: skip
     return found
 
@@ -120,10 +121,10 @@ def with_ghosts(world: World, ghosts: dict[int, Tensor]) -> World:
     return replace(world, splats=joined(splats), skin=None) if ghosts else world
 
 
-def beside(left: Iterator[np.ndarray], right: Iterator[np.ndarray], gap: int = 8) -> Iterator[np.ndarray]:
-    """Pictures side by side with a white gap, px."""
+def beside(left: Iterator[np.ndarray], right: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """Two films as one."""
     for one, other in zip(left, right, strict=True):
-        yield np.hstack([one, np.full((one.shape[0], gap, 3), 255, np.uint8), other])
+        yield pair(one, other)
 
 
 def _shown(world: World, camera: Camera, bodies: list[int]) -> tuple[int, float]:

@@ -15,6 +15,8 @@ from splatworld.render.pictures import encode_image
 
 PICTURE_SIDE = 640
 """Longest side of the page's pictures, px."""
+GAP = 8
+"""px between two pictures."""
 
 
 def image(picture: np.ndarray, text: str) -> str:
@@ -55,6 +57,11 @@ def paragraph(text: str) -> str:
 def items(sentences: Iterable[str]) -> str:
     """A list of plain sentences."""
     return "<ul>" + "\n".join(f"<li>{html.escape(sentence)}</li>" for sentence in sentences) + "</ul>"
+
+
+def pair(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Two pictures [H, W, 3] uint8 side by side."""
+    return np.hstack([left, np.full((left.shape[0], GAP, 3), 255, np.uint8), right])
 
 
 def shrunk(picture: np.ndarray) -> np.ndarray:

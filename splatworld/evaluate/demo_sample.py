@@ -40,15 +40,16 @@ class SampleEnv:
         filmed: what the scene was like `LEGS` times an action, for `pictures`.
     """
 
-    def __init__(self, world: World, truth: dict[str, Any], found: Match) -> None:
+    def __init__(self, world: World, truth: dict[str, Any], found: Match, *, furnished: bool = True) -> None:
         """
         Args:
             world: made from the sample's video, with a `cylinder_pusher`.
             truth: as read by `read_truth`.
             found: which of its bodies is which true one.
+            furnished: with the room, for pictures; without it is made sooner.
         """
         self._world, self._truth_from_world = world, align(world.cameras, truth)[0]
-        self._scene = tabletop.build(truth["seed"], rod=True)
+        self._scene = tabletop.build(truth["seed"], furnished=furnished, rod=True)
         geom = self._scene.model.geom("rod")
         geom.group, geom.rgba = tabletop.VISUAL_GROUP, ROD_COLOR
         placed = {each.id: each for each in self._scene.placed}

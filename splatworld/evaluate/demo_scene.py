@@ -29,6 +29,10 @@ MOVES = (0.20, 0.16, 0.12, 0.08)
 HEADINGS = 16
 APART = 0.03
 """m of room that a body needs where it is to go: the tool has to fit between."""
+WIDE = 0.08
+"""m of room beyond which more is no better."""
+CENTRAL = 0.2
+"""m of room that a metre nearer to the middle is worth: there most was filmed."""
 LYING = 2.0
 """Times its width that a body may be high to be rearranged: what is higher topples."""
 
@@ -144,8 +148,16 @@ def _lies(world: World, index: int) -> bool:
 def _freest(
     world: World, points: dict[int, np.ndarray], length: float, low: np.ndarray, high: np.ndarray, done: tuple[int, ...]
 ) -> tuple[int, np.ndarray] | None:
-    """A body and the step [2] m of this length that leaves most room around it, within what the bodies span."""
-    best, most = None, APART
+    """A body and the step [2] m of this length that leaves room around it and stays near the middle of what was filmed.
+
+    Args:
+        world: see `rearranged`.
+        points: body -> [P, 2] m, where its surface is or shall be.
+        length: m.
+        low, high: [2] m, corners of what the bodies span.
+        done: bodies that are not to be moved any more.
+    """
+    best, most, middle = None, -np.inf, (low + high) / 2
     for index in sorted(points.keys() - set(done)):
         if not _lies(world, index):
             continue
@@ -155,6 +167,8 @@ def _freest(
             there = points[index] + step
             if bool(((there >= low) & (there <= high)).all()):
                 room = float(cKDTree(others).query(there)[0].min()) if len(others) else 1.0
-                if room > most:
-                    best, most = (index, step), room
+                aside = float(np.linalg.norm([points[index].mean(0) - middle, there.mean(0) - middle], axis=1).sum())
+                value = min(room, WIDE) - CENTRAL * aside
+                if room > APART and value > most:
+                    best, most = (index, step), value
     return best

@@ -21,7 +21,7 @@ from splatworld.core.camera import Camera
 from splatworld.core.clip import Clip, PosedClip
 from splatworld.core.splats import from_points
 from splatworld.core.world import World
-from splatworld.evaluate import demo_page
+from splatworld.evaluate import demo_world
 from tests.worlds import assert_equal, make_world
 
 
@@ -143,19 +143,25 @@ def test_settings_are_checked_before_the_capture_is_looked_at(tmp_path, capsys):
 
 
 def test_the_demo_writes_a_page_that_needs_no_other_file(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(demo_page, "FLIGHT_SECONDS", 1)
-    folder = tmp_path / "demo"
-    for _ in range(2):  # an earlier demo is replaced
-        assert run("demo", "--video", "video.mp4", "-o", folder, "--json") == 0
-        data = json.loads(capsys.readouterr().out)
+    """Nothing tells the scale of a dot, so that nothing can be pushed; the report says so and shows the rest."""
+    monkeypatch.setattr(demo_world, "FLIGHT_SECONDS", 1)
+    folder, video = tmp_path / "demo", tmp_path / "video.mp4"
+    video.write_bytes(b"stands for a video")
+    for taken in (False, True):
+        assert run("demo", "--video", video, "-o", folder, "--json") == 0
+        out, err = capsys.readouterr()
+        data = json.loads(out)
+        assert ("world: taken from an earlier run" in err) == taken
+    assert list(data["failed"]) == ["A push, predicted", "A plan, carried out", "What is left alone stays"]
     page = Path(data["page"]).read_text()
     assert page.count("data:image/jpeg;base64,") == 10  # 3 held-out frames, 3 pictures each, and the coverage
     assert page.count("data:video/mp4;base64,") == 1
     assert page.count(" dB</b>") == 3
-    assert "http" not in page
+    assert page.count("no bodies were told apart") == 3
     assert "$" not in page
     assert (folder / "flight.mp4").stat().st_size > 1000
     assert len(list((folder / "held_out").iterdir())) == 9
+    assert (folder / "play.html").stat().st_size > 10_000
     store.load_world(folder / "world")
 
 
