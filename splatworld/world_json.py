@@ -10,7 +10,7 @@ from torch import Tensor
 
 from splatworld.core.body import Body, Joint
 from splatworld.core.camera import Camera
-from splatworld.core.robot import ActionSpec, Robot
+from splatworld.core.robot import GRIP_FORCE, ActionSpec, Robot
 from splatworld.core.splats import Provenance
 from splatworld.core.world import Scale, World
 
@@ -106,6 +106,7 @@ def robot_entry(robot: Robot) -> dict[str, Any]:
         "bodies": list(robot.bodies),
         "tool": robot.tool,
         "fingers": list(robot.fingers),
+        **({"grip_force": robot.grip_force} if robot.fingers else {}),
         "action": {
             "kind": action.kind,
             "names": list(action.names),
@@ -132,6 +133,7 @@ def robot_from(entry: dict[str, Any] | None) -> Robot | None:
             low=_tensor(action["low"]),
             high=_tensor(action["high"]),
         ),
+        grip_force=entry.get("grip_force", GRIP_FORCE),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -11,6 +12,8 @@ from splatworld.core.checks import InputError, check_choice, check_finite, check
 ACTION_KINDS = ("end_effector", "joints")
 ACTION_SECONDS = 0.1
 """How long one action lasts."""
+GRIP_FORCE = 20.0
+"""N, by which each finger of a gripper presses where nobody says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class Robot:
         fingers: indices of the bodies, on slide joints, that close the gripper, each at half of its width; empty
             without a gripper.
         action: what an action's numbers mean.
+        grip_force: N, by which each finger presses on what stops it.
     """
 
     name: str
@@ -65,8 +69,11 @@ class Robot:
     tool: int
     action: ActionSpec
     fingers: tuple[int, ...] = ()
+    grip_force: float = GRIP_FORCE
 
     def __post_init__(self) -> None:
+        if not (math.isfinite(self.grip_force) and self.grip_force > 0):
+            raise InputError(f"Robot {self.name!r}: grip_force is {self.grip_force} N, expected a positive force.")
         strangers = [index for index in (self.tool, *self.fingers) if index not in self.bodies]
         if strangers:
             raise InputError(

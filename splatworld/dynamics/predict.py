@@ -19,6 +19,8 @@ from splatworld.dynamics.articulated import Hung, hung_bodies, swing_joints
 from splatworld.dynamics.beliefs import Belief, drawn, from_prior
 from splatworld.dynamics.checkpoint import load_model
 from splatworld.dynamics.deformable import Nodes, act_nodes
+from splatworld.dynamics.grasping import grip
+from splatworld.dynamics.gripper import Gripper, find_gripper
 from splatworld.dynamics.model import DynamicsModel
 from splatworld.dynamics.nets import Net, world_net
 from splatworld.dynamics.scene import Scene, world_scene
@@ -117,6 +119,7 @@ class Stream:
         self._scene = _known(world, support_height).scene.expand(states)
         self._net = _known(world, support_height).net.expand(states)
         self._hung = _known(world, support_height).hung
+        self._gripper = _known(world, support_height).gripper
         self._spread = torch.zeros(len(self._net.radius), dtype=flat.nodes.dtype)
         # Nobody knows what was done to the state before: all supports are looked at once.
         self._moving = Moving(
@@ -169,8 +172,11 @@ class Stream:
         share = torch.ones(len(before.time))
         if self._hung.bodies:
             commanded, share = swing_joints(self._world, self._scene, self._hung, before, commanded)
-        step = act(self._model, self._scene, self._moving, commanded.world_from_body)
-        after = self._carried_out(before, commanded, step.moving, step.done)
+        scene, moving = self._scene, self._moving
+        if self._gripper is not None and (held := grip(self._world, scene, self._gripper, before, commanded)):
+            scene, commanded = held.scene, held.commanded
+        step = act(self._model, scene, moving, commanded.world_from_body)
+        after = self._carried_out(scene, before, commanded, step.moving, step.done)
         after, spread, lost = self._swung(before, after)
         failed = step.failed | lost
         broken = failed & self._alive
@@ -195,10 +201,10 @@ class Stream:
         self._alive, self._steps = alive, self._steps + alive
         return self.state
 
-    def _carried_out(self, before: State, commanded: State, moving: Moving, done: Tensor) -> State:
-        """The state in which the robot got as far as it could."""
+    def _carried_out(self, scene: Scene, before: State, commanded: State, moving: Moving, done: Tensor) -> State:
+        """The state in which the robot, and what it holds, got as far as it could."""
         share = done[:, None].to(before.joints)
-        tool = self._scene.tool[..., None]
+        tool = scene.tool[..., None]
         twists = torch.where(tool, commanded.twists * share[..., None], moving.twists)
         whole = share == 1
         after = replace(
@@ -318,6 +324,12 @@ class _Known:
         world = self.world()
         assert world is not None
         return hung_bodies(world, self.scene)
+
+    @cached_property
+    def gripper(self) -> Gripper | None:
+        world = self.world()
+        assert world is not None
+        return find_gripper(world, self.scene)
 
     @cached_property
     def world_id(self) -> str:

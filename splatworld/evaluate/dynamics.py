@@ -9,7 +9,14 @@ from typing import Any
 
 from splatworld.dynamics.checkpoint import load_model
 from splatworld.dynamics.model import DynamicsModel
-from splatworld.evaluate import dynamics_growth, dynamics_physics, dynamics_rendered, dynamics_stacks, dynamics_toppling
+from splatworld.evaluate import (
+    dynamics_grasp,
+    dynamics_growth,
+    dynamics_physics,
+    dynamics_rendered,
+    dynamics_stacks,
+    dynamics_toppling,
+)
 from splatworld.evaluate.bodies import sample_world
 from splatworld.evaluate.bodies_sample import match
 from splatworld.evaluate.dynamics_adaptation import adaptation_lines
@@ -40,6 +47,8 @@ COUNT, QUICK_COUNT = 60, 6
 """Episodes a set."""
 STANDING_COUNT = 160
 """Episodes a set of what is pushed over: sides are right or wrong, and a few say little."""
+GRASP_COUNT = 100
+"""Grasps a split."""
 NODE_COUNT, QUICK_NODE_COUNT = 32, 4
 """Episodes a set of ropes, cloths or soft bodies."""
 WORST = FOLDER / "dynamics-worst.png"
@@ -86,6 +95,9 @@ def run(*, quick: bool = False, long: bool = False, progress: Progress | None = 
     parts["stack alone"] = lambda: alone_lines(model, count, say, actions=SECOND if quick else 60 * SECOND)
     for kind in fixtures.KINDS:
         parts[kind] = partial(joint_lines, model, kind, count, say)
+    grasp_count = QUICK_COUNT if quick else GRASP_COUNT
+    for split in dynamics_grasp.LABELS:
+        parts[f"grasp {split}"] = partial(dynamics_grasp.grasp_lines, model, split, grasp_count, say)
     for kind in DEFORMABLE:
         for split in ("test_known", "test_heldout"):
             parts[f"{kind} {split}"] = partial(node_lines, model, kind, split, node_count, say)

@@ -11,7 +11,7 @@ from torch import Tensor
 from splatworld.core import pose
 from splatworld.core.body import Body, Joint
 from splatworld.core.checks import InputError, check_choice, check_finite, check_shape
-from splatworld.core.robot import ACTION_KINDS, ActionSpec, Robot
+from splatworld.core.robot import ACTION_KINDS, GRIP_FORCE, ActionSpec, Robot
 from splatworld.core.splats import Splats, from_points, joined
 from splatworld.core.world import Scale, Skin, World
 from splatworld.geometry.convex import convex_hull, convex_parts
@@ -49,6 +49,7 @@ def add_robot(
     tool: str | None = None,
     splats: int = 3000,
     decompose: bool = False,
+    grip_force: float = GRIP_FORCE,
 ) -> World:
     """A world with a robot: one body of kind "robot" a link, its frame at the centre of mass, with splats.
 
@@ -61,6 +62,7 @@ def add_robot(
         tool: the link that end-effector actions move; by default the one that carries the fingers, else the last.
         splats: how many a link gets, about.
         decompose: cut collision meshes into convex parts (a minute for an arm) rather than take the hull of each.
+        grip_force: N, by which each finger of a gripper presses.
 
     Raises:
         InputError: the world has a robot already or bodies of the same names, `home` is out of limits, or a name is
@@ -86,6 +88,7 @@ def add_robot(
         tool=index[tool],
         fingers=tuple(index[name] for name in fingers),
         action=_action(model, action, fingers),
+        grip_force=grip_force,
     )
     return replace(grown, robot=robot)
 

@@ -13,7 +13,7 @@ import mujoco
 import numpy as np
 
 from splatworld.core.robot import ACTION_SECONDS
-from splatworld.simulate.episodes.scene import Scene, Tool
+from splatworld.simulate.episodes.scene import Parameters, Scene, Tool
 from splatworld.simulate.episodes.shapes import rotation, shape
 from splatworld.simulate.episodes.solids import Part, Solid
 from splatworld.simulate.episodes.tools import AXES, DAMPING, MASS, STIFFNESS, TURNING, tool
@@ -150,7 +150,7 @@ def build(scene: Scene) -> Physics:
         body = spec.worldbody.add_body(name=f"body{number}", pos=scene.poses[number, :3], quat=scene.poses[number, 3:])
         if not scene.fixed[number]:
             body.add_freejoint(name=f"body{number}")
-        _weigh(body, scene, number)
+        weigh(body, scene.parameters, number)
         owners |= dict.fromkeys(add_parts(spec, body, f"body{number}", shape(name).parts), number)
     if scene.tool:
         owners |= dict.fromkeys(add_tool(spec, scene.tool), TOOL)
@@ -178,8 +178,8 @@ def set_options(spec: mujoco.MjSpec, step: float) -> None:
     option.enableflags = int(mujoco.mjtEnableBit.mjENBL_SLEEP)
 
 
-def _weigh(body: mujoco.MjsBody, scene: Scene, number: int) -> None:
-    truth = scene.parameters
+def weigh(body: mujoco.MjsBody, truth: Parameters, number: int) -> None:
+    """Give a body the mass, centre and inertia that the truth has for one."""
     body.explicitinertial = True
     body.mass, body.ipos = truth.mass[number], truth.com[number]
     i = truth.inertia[number]
@@ -234,7 +234,7 @@ def _add_pairs(spec: mujoco.MjSpec, scene: Scene, owners: dict[str, int]) -> Non
                 continue
             pair = spec.add_pair(geomname1=first, geomname2=second)
             slide = _friction(scene, a, b)
-            rolls = TABLE in (a, b) and max(a, b) >= 0 and _is_round(shape(scene.shapes[max(a, b)]))
+            rolls = TABLE in (a, b) and max(a, b) >= 0 and is_round(shape(scene.shapes[max(a, b)]))
             pair.condim = 6 if rolls else 3
             pair.friction = (slide, slide, *(ROLLING[:1] + ROLLING[1:] * 2 if rolls else (0, 0, 0)))
             pair.solref, pair.solimp = (2 * scene.step, 1.0), CONTACT_SOLIMP
@@ -250,5 +250,6 @@ def _friction(scene: Scene, a: int, b: int) -> float:
     return float(truth.tool_friction[high] if low == TOOL else truth.body_friction[low, high])
 
 
-def _is_round(solid: Solid) -> bool:
+def is_round(solid: Solid) -> bool:
+    """Whether it may roll."""
     return any(part.kind == "cylinder" for part in solid.parts)
