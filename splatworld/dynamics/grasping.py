@@ -46,11 +46,11 @@ class SlipConfig:
         sliding: share of what the limit surface says that it slides meanwhile.
     """
 
-    radius: float = 1.0
+    radius: float = 0.5
     pad: float = 0.004
-    friction: float = 0.9
-    turning: float = 0.7
-    sliding: float = 0.5
+    friction: float = 0.85
+    turning: float = 1.0
+    sliding: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ def test_what_is_held_pushes_others():
 
 
 def test_one_held_at_its_end_hangs_down():
-    world = gripped(x=0.019, height=0.045, force=1.0)
+    world = gripped(x=0.019, height=0.04, force=1.4)
     state = told(told(rest_state(world), MASS, 0.3), CENTER.start, 1.0)
     found = rolled(world, go(CLOSE, LIFT), state)
     block = found.states.world_from_body[-1, BLOCK]
