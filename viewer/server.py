@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import signal
 import socket
 import threading
+import time
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -30,6 +32,9 @@ from splatworld.viewer.source import load_source
 from splatworld.viewer.tracks import by_world, labels_of
 
 PORTS_TRIED = 100
+POLL = 0.1
+"""s within which a signal to end is noticed."""
+ENDING = (signal.SIGINT, signal.SIGTERM)
 LEAN = 0.7
 """A first view whose own up is at least this much along the world's (the cosine) begins upright."""
 
@@ -216,7 +221,7 @@ def serve(
     say: Callable[[str], None] = print,
     ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve worlds until Ctrl-C.
+    """Serve worlds until Ctrl-C or SIGTERM; a second one while it ends does not wait.
 
     Args:
         paths, host, port: as for `Viewer`.
@@ -227,11 +232,12 @@ def serve(
     Raises:
         InputError, FormatError: as for `Viewer`.
     """
-    with Viewer(paths, host=host, port=port, say=say) as viewer, contextlib.suppress(KeyboardInterrupt):
+    with Viewer(paths, host=host, port=port, say=say) as viewer, _signals() as received:
         (ready or say)(viewer.address)
         if open_browser:
             webbrowser.open(viewer.address)
-        threading.Event().wait()
+        while not received:
+            time.sleep(POLL)
 
 
 def free_port(host: str, port: int) -> int:
@@ -258,6 +264,25 @@ def free_port(host: str, port: int) -> int:
                 refused = error.errno
     why = "needs the rights of an administrator" if refused == errno.EACCES else "is taken, and the next ones too"
     raise InputError(f"view: port {port} {why}; choose another with --port.")
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[list[int]]:
+    """The signals to end that came so far.
+
+    They raise nothing: an exception that is raised inside of some other callback is lost. And they wait for no lock,
+    which the very thread that they interrupt might hold.
+    """
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received  # signals go to the main thread
+        return
+    before = {number: signal.signal(number, lambda got, _: received.append(got)) for number in ENDING}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Server(viser.ViserServer):

@@ -119,12 +119,29 @@ def test_a_hundred_thousand_splats_are_up_in_three_seconds(tmp_path):
     assert min(times) < 3
 
 
-def test_ctrl_c_ends_the_command(desk):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_the_command(desk, number):
     command = [sys.executable, "-m", "splatworld.cli.main", "view", str(desk), "--port", "0", "--no-browser", "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     first = process.stdout.readline() + process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert (first + out).replace("\n", "").startswith('{ "address": "http://127.0.0.1:')
     assert err == ""
+
+
+def test_an_interrupt_that_comes_inside_a_callback_is_not_lost(desk):
+    """Python drops what is raised while it finalises an object."""
+
+    class Dropped:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    def ready(_):
+        Dropped()
+
+    begin = time.monotonic()
+    viewer.serve([desk], port=0, ready=ready)
+    assert time.monotonic() - begin < 30
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
