@@ -17,6 +17,8 @@ from splatworld.viewer.tracks import Track
 
 INSTANTS, CORNERS = 500, 200
 """Instants and points of each of its bodies at which the robot's clearance is looked at, at most."""
+LOOKED_AT, NEAREST, SAMPLES = 6, 3, 300
+"""Bodies whose middles are nearest that are looked at, those told of, and splats from which their distance is taken."""
 KEPT = 256
 """Instants whose contacts are kept."""
 
@@ -28,6 +30,7 @@ class Asked:
         self.world = world
         self._lock = threading.Lock()
         self._contacts = lru_cache(maxsize=KEPT)(self._find)
+        self._points = lru_cache(maxsize=KEPT)(self._sample)
 
     def contacts(self, track: Track, time: float) -> Touches:
         """What touches in a rollout at a time."""
@@ -37,6 +40,27 @@ class Asked:
     def _find(self, track: Track, index: int) -> Touches:
         source, seconds = track.action(index)
         return Prediction(self.world, source).contacts(None if seconds is None else torch.tensor([seconds]))
+
+    def neighbours(self, track: Track, time: float, body: int) -> list[tuple[int, float]]:
+        """The nearest bodies at a time, and how far away they are in m: from the body's splats to their surfaces."""
+        state, world = track.state(time), self.world
+        middles = state.world_from_body[:, :3].double()
+        away = (middles - middles[body]).norm(dim=-1)
+        others = [int(i) for i in away.argsort() if world.bodies[i].kind != "static" and i != body][:LOOKED_AT]
+        with self._lock:
+            own = self._points(body)
+        if not len(own):
+            return []
+        points = pose.transform(state.world_from_body[body].double(), own).float()
+        prediction = Prediction(world, state)
+        found = [(i, float(prediction.signed_distance(points, bodies=[i]).value.min())) for i in others]
+        return sorted((row for row in found if math.isfinite(row[1])), key=lambda row: row[1])[:NEAREST]
+
+    def _sample(self, body: int) -> torch.Tensor:
+        """[P, 3] some of a body's splats, in its frame."""
+        means = self.world.splats.means[self.world.splats.body_ids == body].double()
+        rest = self.world.bodies[body].rest_pose.double()
+        return pose.transform(pose.inverse(rest), means[:: 1 + len(means) // SAMPLES])
 
 
 def speeds(track: Track) -> np.ndarray:
@@ -107,6 +131,12 @@ def facts(asked: Asked, track: Track, time: float, body: int, others: list[Track
         )
         or "nothing"
     )
+    near = [
+        f"{world.bodies[i].name}, {factor * max(gap, 0.0):.1f} {unit}".rstrip()
+        for i, gap in asked.neighbours(track, time, body)
+    ]
+    if near and world.bodies[body].kind != "static":
+        rows["Nearest"] = "\n".join(near)
     for other in others:
         away = float(np.linalg.norm(place[:3] - other.poses[other.index(time), body, :3]))
         rows[f"From {other.label}"] = f"{factor * away:.1f} {unit} apart"

@@ -238,7 +238,7 @@ class BodiesTab:
                 self._changed()
             self.nodes.pose(rest_state(world))
             # The background would hide everything else in its colour.
-            self.nodes.tint((index, colors.body_color(index)) if index else None, completed=self._marked.value)
+            self.nodes.tint({index: colors.body_color(index)} if index else {}, completed=self._marked.value)
             self.nodes.reveal(self._shown())
             self._legend.visible = self._marked.value
             self._list.content = listing(self._rows, index, self._shown(), metric=world.scale.source != "none")

@@ -24,6 +24,7 @@ from splatworld.viewer.measure import Measure
 from splatworld.viewer.screenshot import add_screenshot_button
 from splatworld.viewer.source import Source
 from splatworld.viewer.splats import BodyNodes
+from splatworld.viewer.unseen import Unseen
 
 BACKGROUND = (20, 20, 20)
 """Colour of the page behind the splats in its dark theme."""
@@ -65,6 +66,7 @@ class Page:
         with self._tabs.add_tab("World"):
             self._summary = server.gui.add_html(self._told())
             self._guides = Guides(server, self.source)
+            self._unseen = Unseen(server, self.source.world)
         with self._tabs.add_tab("Bodies"):
             self.bodies = BodiesTab(server, edits, self.nodes, clicks, self._corrected)
         with self._tabs.add_tab("Act"):
@@ -86,7 +88,7 @@ class Page:
         """Take the world off the page."""
         self.close()
         self.measure.remove()
-        for node in (self.bodies, self.nodes, self.cameras, self._guides, self._tabs):
+        for node in (self.bodies, self.nodes, self.cameras, self._guides, self._unseen, self._tabs):
             node.remove()
 
     def close(self) -> None:

@@ -30,6 +30,7 @@ from splatworld.viewer.source import Source
 from splatworld.viewer.stage import ROW, Stage
 from splatworld.viewer.timeline import Timeline
 from splatworld.viewer.tracks import Track
+from splatworld.viewer.unseen import Unseen
 from splatworld.viewer.watch import WatchTab
 
 
@@ -97,15 +98,16 @@ class RolloutPage:
                 add_share_button(server, source.name, self.stage, self.timeline)
         with self._tabs.add_tab("World"):
             server.gui.add_html(table(summary(source, source.world, self.stage.drawn)))
-            self._guides = Guides(server, source)
+            self._guides, self._unseen = Guides(server, source), Unseen(server, source.world)
         self._mode = self.stage.mode
 
     def remove(self) -> None:
         """Take the world off the page."""
         self.close()
-        acting = [part for part in (self.plan, self.act) if part is not None]
-        for part in (*acting, self.timeline, self.bodies, self.stage, self.cameras, self._guides, self._tabs):
-            part.remove()
+        scene = (self.bodies, self.stage, self.cameras, self._guides, self._unseen)
+        for part in (self.plan, self.act, self.timeline, *scene, self._tabs):
+            if part is not None:
+                part.remove()
 
     def close(self) -> None:
         """Change nothing more on the page."""

@@ -152,7 +152,8 @@ class BodyNodes:
         self.drawn = 0
         self._arrays: dict[int, SplatArrays] = {}
         self._nodes: dict[int, viser.GaussianSplatHandle] = {}
-        self._tinted: tuple[int, tuple[int, int, int]] | None = None
+        self._tinted: dict[int, tuple[int, int, int]] = {}
+        self._depth = TINT
         self._marked = False
 
     def show(self, world: World) -> None:
@@ -194,13 +195,16 @@ class BodyNodes:
             node = self._nodes[index]
             node.position, node.wxyz = world_from_body[:3], world_from_body[3:]
 
-    def tint(self, body: tuple[int, tuple[int, int, int]] | None, *, completed: bool) -> None:
-        """Mix the colour of one body with another, and give completed splats a colour of their own."""
-        if (body, completed) == (self._tinted, self._marked):
-            return
-        changed = set(self._nodes) if completed != self._marked else set()
-        changed |= {chosen[0] for chosen in (body, self._tinted) if chosen is not None and body != self._tinted}
-        self._tinted, self._marked = body, completed
+    def tint(self, tints: dict[int, tuple[int, int, int]], *, completed: bool = False, share: float = TINT) -> None:
+        """Mix the colours of bodies with a share of others, and give completed splats a colour of their own.
+
+        What keeps its colour is not sent again.
+        """
+        before = {index: (color, self._depth) for index, color in self._tinted.items()}
+        after = {index: (color, share) for index, color in tints.items()}
+        changed = {index for index in {*before, *after} if before.get(index) != after.get(index)}
+        changed |= set(self._nodes) if completed != self._marked else set()
+        self._tinted, self._marked, self._depth = dict(tints), completed, share
         for index in changed & set(self._nodes):
             self._nodes[index].rgbs = self._colors(index)
 
@@ -228,6 +232,6 @@ class BodyNodes:
             colors[part.completed] = COMPLETED
         if self._wash is not None:
             colors += self._share * (np.array(self._wash) - colors)
-        if self._tinted is not None and self._tinted[0] == index:
-            colors += TINT * (np.array(self._tinted[1]) - colors)
+        if index in self._tinted:
+            colors += self._depth * (np.array(self._tinted[index]) - colors)
         return (colors + 0.5).astype(np.uint8)

@@ -141,6 +141,11 @@ class Stage:
             for layer in self.layers.values():
                 layer.nodes.reveal(bodies)
 
+    def tint(self, tints: dict[int, tuple[int, int, int]], share: float) -> None:
+        """Mix the colours of the leading rollout's bodies with a share of others."""
+        with self._lock, self.server.atomic():
+            self._main.nodes.tint(tints, share=share)
+
     def seen(self, camera: Camera, pixel: Tensor) -> Seen | None:
         """What a pixel [2] of a view shows of what is not hidden; ghosts and bodies drawn over others do not count."""
         with self._lock:

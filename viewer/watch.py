@@ -19,6 +19,7 @@ from splatworld.viewer.callbacks import reported
 from splatworld.viewer.clicks import Clicks
 from splatworld.viewer.marks import Marks
 from splatworld.viewer.markup import table
+from splatworld.viewer.paint import Paint
 from splatworld.viewer.picking import Seen
 from splatworld.viewer.stage import Stage
 from splatworld.viewer.timeline import Timeline
@@ -54,6 +55,9 @@ class WatchTab:
         show = gui.add_button_group("Show", ("Hide it", "Alone", "All"))
         self._trails = gui.add_checkbox("Trails", False, hint="the ways of all bodies that move")
         self._contacts = gui.add_checkbox("Contacts", False, hint="where bodies touch, and which way they press")
+        self._paint = Paint(self.world, stage)
+        self._colors = gui.add_dropdown("Colours", self._paint.kinds, hint="of bodies, by a number")
+        self._legend = gui.add_html("")
         self._list = gui.add_html("")
         clicks.listen(self.pick)
 
@@ -84,6 +88,12 @@ class WatchTab:
         def _(_: viser.GuiEvent) -> None:
             self.marks.contacts = self._contacts.value
             self.at(self._timeline.time)
+
+        @self._colors.on_update
+        @reported
+        def _(event: viser.GuiEvent) -> None:
+            if event.client is not None:  # chosen by hand
+                self.paint(self._colors.value)
 
         self.refresh()
 
@@ -125,10 +135,22 @@ class WatchTab:
         self.hidden, self.alone = set(), False
         self.refresh()
 
+    def paint(self, kind: str) -> None:
+        """Colour bodies by a number, one of `Paint.kinds`."""
+        with self._lock:
+            self._paint.kind = kind
+            self._legend.content = self._paint.arrange()
+            kinds = self._paint.kinds
+            if self._colors.options != kinds:
+                self._colors.options = kinds
+            self._colors.value = self._paint.kind  # type: ignore[misc]
+            self._paint.at(self._timeline.time)
+
     def arranged(self) -> None:
         """Bring marks and figures up to the rollouts as they are arranged now."""
         with self._lock:
             self._seen, self._place = None, self._where()
+            self.paint(self._paint.kind)
         self.marks.arrange()
         self.refresh()
 
@@ -150,6 +172,7 @@ class WatchTab:
             if self._closed:
                 return
             self.marks.at(time)
+            self._paint.at(time)
             if self.selected is None:
                 return
             self._follow_it()
