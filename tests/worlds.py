@@ -83,7 +83,9 @@ def make_world(seed: int = 0, count: int = 50) -> World:
         },
         rest_nodes=poses(4),
         skin=Skin(indices=torch.randint(0, 8, (count, 2), generator=rng, dtype=torch.int32), weights=weights),
-        robot=Robot("gripper", (4, 5), 4, ActionSpec("joints", ("x", "width"), ("m", "m"), -limits, limits), (5,), 12.0),
+        robot=Robot(
+            "gripper", (4, 5), 4, ActionSpec("joints", ("x", "width"), ("m", "m"), -limits, limits), (5,), 12.0
+        ),
         prior_latents=torch.randn(6, 8, generator=rng, dtype=torch.float64),
         metrics={"held_out": {"frames": 5, "names": ["a", "b"]}, "psnr": 27.25},
     )

@@ -85,7 +85,7 @@ def _push(state: State, world: World, goal: Goal, beside: float) -> np.ndarray:
     one = np.ones(1)
     heading = one * (np.arctan2(way[1], way[0]) + beside)
     length = one * np.clip(np.linalg.norm(way), 0.005, config.push.longest)
-    push = Pushes(one.astype(int) * FIRST, heading, 0 * one, length, 0 * one, one < 0)
+    push = Pushes(one.astype(int) * FIRST, heading, 0 * one, length, 0 * one, one < 0, 0 * one)
     stroke = lay_out(push, site.ground, config.push)
     if not np.isfinite(site.lengths(stroke.starts, stroke.travel))[0]:
         return np.zeros((0, 6))

@@ -92,7 +92,14 @@ def imagined_run(run: Run) -> dict[str, Any]:
     return scores(run.number)
 
 
-RUNNERS = {"oracle": oracle_run, "pusht": pusht_run, "imagination": imagined_run}
+def fixture_run(run: Run) -> dict[str, Any]:
+    """One drawer or door."""
+    from splatworld.evaluate.planning_fixture import play
+
+    return play(run.kind, run.model, run.number)
+
+
+RUNNERS = {"oracle": oracle_run, "fixture": fixture_run, "pusht": pusht_run, "imagination": imagined_run}
 
 
 def run_all(

@@ -19,6 +19,8 @@ from splatworld.core.state import State
 Cost = Callable[[Rollout], Tensor]
 POSITION_TOLERANCE, ANGLE_TOLERANCE = 0.02, 0.2618
 """m and rad (15 degrees) within which a pose counts as reached."""
+SLIDE_TOLERANCE, HINGE_TOLERANCE = 0.01, 0.0873
+"""m and rad (5 degrees) within which a joint counts as there."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,42 @@ class BodyToRegion:
     def reached(self, state: State) -> Tensor:
         """[...] bool."""
         return self.away(state) <= 0
+
+
+@dataclass(frozen=True)
+class JointTo:
+    """A drawer or a door shall be open by so much.
+
+    Attributes:
+        body: index of what hangs on the joint.
+        joint: its number in `State.joints`.
+        value: m, or rad of a hinge.
+        place: [3] m where the body's origin then is.
+        lever: m that a unit of the joint counts.
+        tolerance: m, or rad of a hinge.
+    """
+
+    body: int
+    joint: int
+    value: float
+    place: Tensor
+    lever: float
+    tolerance: float
+
+    def __call__(self, rollout: Rollout) -> Tensor:
+        return self.lever * self.away(last_state(rollout))
+
+    def target(self, state: State) -> Tensor:
+        """[3] m where the body shall be."""
+        return self.place.double()
+
+    def away(self, state: State) -> Tensor:
+        """[...] m or rad that are missing."""
+        return (state.joints[..., self.joint] - self.value).abs()
+
+    def reached(self, state: State) -> Tensor:
+        """[...] bool."""
+        return self.away(state) <= self.tolerance
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,26 @@ from splatworld.core.state import State
 from splatworld.core.world import World
 from splatworld.geometry.shapes import pack_shapes
 from splatworld.plan.clearance import KeepClear
-from splatworld.plan.cost import BodyToPose, BodyToRegion, Cost, KeepStill, Reach
+from splatworld.plan.cost import (
+    HINGE_TOLERANCE,
+    SLIDE_TOLERANCE,
+    BodyToPose,
+    BodyToRegion,
+    Cost,
+    JointTo,
+    KeepStill,
+    Reach,
+)
 from splatworld.plan.sight import KeepVisible
+from splatworld.robot.kinematics import forward_kinematics
 
-Aim = BodyToPose | BodyToRegion | Reach
+Aim = BodyToPose | BodyToRegion | JointTo | Reach
 MOVED = 1e-3
 """m and rad by which a body must stand elsewhere in a goal state to be meant."""
 LEAST_RADIUS = 0.02
 """m that a radian counts at least."""
+LEAST_TURN = 1e-3
+"""rad of a joint from which it is measured how far that takes its body."""
 MOVABLE = ("rigid", "articulated", "deformable")
 
 
@@ -64,6 +76,29 @@ def pose_aim(world: World, body: int, target: Tensor, **tolerances: float) -> Bo
     mesh = world.bodies[body].mesh
     reach = 0.0 if mesh is None else float(mesh.vertices.double().square().sum(-1).mean().sqrt())
     return BodyToPose(body, target.double(), radius=max(LEAST_RADIUS, reach), **tolerances)
+
+
+def joint_aim(world: World, state: State, body: int, value: float) -> JointTo:
+    """What hangs on a joint to a value of it, m, or rad of a hinge.
+
+    Raises:
+        InputError: it hangs on none, or the joint does not go so far.
+    """
+    joint, name = world.bodies[body].joint, world.bodies[body].name
+    if body not in world.joint_bodies or joint is None:
+        raise InputError(f"goal: {name!r} hangs on no joint; say with 'position' or 'pose' where it shall be.")
+    low, high = joint.limits
+    if not low <= value <= high:
+        unit = "m" if joint.type == "slide" else "rad"
+        raise InputError(f"goal: the joint of {name!r} goes from {low:.3g} to {high:.3g} {unit}, not to {value:.3g}.")
+    number = world.joint_bodies.index(body)
+    joints = state.joints.clone()
+    away = abs(value - float(joints[number]))
+    joints[number] = value
+    place = forward_kinematics(world, replace(state, joints=joints)).world_from_body[body, :3]
+    way = float((place - state.world_from_body[body, :3]).norm())
+    lever = way / away if joint.type == "hinge" and away > LEAST_TURN else 1.0
+    return JointTo(body, number, value, place, lever, SLIDE_TOLERANCE if joint.type == "slide" else HINGE_TOLERANCE)
 
 
 def goal_of_state(world: World, state: State, wanted: State, **tolerances: float) -> Goal:
@@ -111,13 +146,14 @@ def goal_of_document(world: World, state: State, document: Any) -> Goal:
 
         {"aims": [{"body": "mug", "position": [0.1, 0.2], "yaw": 90},
                   {"body": "box", "pose": [0.3, 0, 0.05, 1, 0, 0, 0]},
+                  {"body": "drawer", "joint": 0.2},
                   {"body": "pen", "low": [-0.1, -0.1, 0], "high": [0.1, 0.1, 0.1]},
                   {"tool": [0.2, 0.0, 0.3]}],
          "keep": [{"still": ["glass"]}, {"clear": "vase", "distance": 0.03}, {"visible": "mug", "camera": "front"}],
          "tolerance": {"position": 0.02, "angle": 15}}
 
-    Lengths in m, angles in degrees about z from how the body lies now; a position of two numbers keeps its height, and
-    without `yaw` any orientation will do.
+    Lengths in m, angles in degrees about z from how the body lies now, hinges in degrees; a position of two numbers
+    keeps its height, and without `yaw` any orientation will do.
 
     Args:
         world: whose bodies are named.
@@ -156,9 +192,12 @@ def _aim(world: World, state: State, entry: Any, limits: dict[str, float]) -> Ai
                 "goal: the tool shall go somewhere, but the world has no robot; put one in with add_robot."
             )
         return Reach(world.robot.tool, _numbers("tool", entry["tool"], (3,)))
-    _only("goal.aims", entry, ("body", "position", "yaw", "pose", "low", "high"))
+    _only("goal.aims", entry, ("body", "position", "yaw", "pose", "joint", "low", "high"))
     body = _movable(world, body_named(world, entry.get("body")))
     now = state.world_from_body[body].double()
+    if "joint" in entry:
+        value, joint = float(_numbers("joint", [entry["joint"]], (1,))), world.bodies[body].joint
+        return joint_aim(world, state, body, math.radians(value) if joint and joint.type == "hinge" else value)
     if "pose" in entry:
         target = _numbers("pose", entry["pose"], (7,))
         if abs(float(target[3:].norm()) - 1) > 1e-3:
@@ -178,7 +217,7 @@ def _aim(world: World, state: State, entry: Any, limits: dict[str, float]) -> Ai
             raise InputError(f"goal: the region from {low.tolist()} to {high.tolist()} is empty; swap its corners.")
         return BodyToRegion(body, low, high)
     raise InputError(
-        f"goal: {entry.get('body')!r} lacks 'position', 'pose', or 'low' and 'high'; say where it shall be."
+        f"goal: {entry.get('body')!r} lacks 'position', 'pose', 'joint', or 'low' and 'high'; say where it shall be."
     )
 
 

@@ -22,7 +22,7 @@ from splatworld.plan.config import PlanConfig
 from splatworld.plan.cost import Reach
 from splatworld.plan.feasible import obstacle
 from splatworld.plan.goals import Goal
-from splatworld.plan.proposals import Pushes, joined, lay_out, sample_pushes, vary_pushes
+from splatworld.plan.proposals import WITHIN, Pushes, joined, lay_out, sample_pushes, vary_pushes
 from splatworld.plan.search import Dynamics, Found, Search
 from splatworld.plan.site import Site, look
 from splatworld.robot.actions import idle_action, place_tool
@@ -174,6 +174,8 @@ class Planner:
                 there = sample_pushes(site.ground, {body: 1.0}, size // 4, config, rng)
                 inward = site.ground.origins[body] - site.start[:2]
                 heading = np.arctan2(inward[1], inward[0]) + rng.normal(0, 0.6, len(there))
+                # What is pulled by a handle goes the other way.
+                heading = np.where(rng.random(len(there)) < WITHIN, there.heading, heading)
                 pushes.append(replace(there, heading=heading, here=np.ones(len(there), bool)))
         if self._kept is not None and len(self._kept):
             again = self._kept[np.arange(size // 4) % len(self._kept)]

@@ -18,6 +18,8 @@ GAP = 0.006
 """m between tool and body before a push."""
 AWAY = 2.0
 """m from which a stroke looks for the body."""
+WITHIN = 0.25
+"""Share of pushes that begin within a body: behind a drawer's handle, between the arms of a hook."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Pushes:
         length: [N] m beyond the first contact, or from where the tool is.
         turn: [N] rad to the left by the end.
         here: [N] bool, pushes from where the tool is now rather than from beside the body.
+        depth: [N] which of the body's parts that lie on its line a push meets, as a share of them; 0: the first.
     """
 
     body: np.ndarray
@@ -59,12 +62,13 @@ class Pushes:
     length: np.ndarray
     turn: np.ndarray
     here: np.ndarray
+    depth: np.ndarray
 
     @classmethod
     def none(cls) -> Pushes:
         """No push."""
         none = np.zeros(0)
-        return cls(none.astype(int), none, none, none, none, none.astype(bool))
+        return cls(none.astype(int), none, none, none, none, none.astype(bool), none)
 
     def __len__(self) -> int:
         return len(self.body)
@@ -141,7 +145,8 @@ def sample_pushes(
     far = np.clip(1.2 * np.linalg.norm(towards, axis=1) + 0.02, 2 * config.shortest, config.longest)
     length = np.exp(rng.uniform(np.log(config.shortest), np.log(far)))
     offset, turn = rng.uniform(-1, 1, count), rng.normal(0, config.turn, count)
-    return Pushes(body, heading, offset, length, turn, np.zeros(count, bool))
+    depth = np.where(rng.random(count) < WITHIN, rng.random(count), 0.0)
+    return Pushes(body, heading, offset, length, turn, np.zeros(count, bool), depth)
 
 
 def vary_pushes(parents: Pushes, config: PushConfig, scale: float, rng: np.random.Generator) -> Pushes:
@@ -161,6 +166,7 @@ def vary_pushes(parents: Pushes, config: PushConfig, scale: float, rng: np.rando
         length=np.clip(parents.length * np.exp(rng.normal(0, scale, count)), config.shortest, config.longest),
         turn=parents.turn + rng.normal(0, config.turn * scale, count),
         here=parents.here,
+        depth=parents.depth,
     )
 
 
@@ -176,10 +182,13 @@ def lay_out(pushes: Pushes, ground: Ground, config: PushConfig) -> Strokes:
         low, high = aside.min(axis=0), aside.max(axis=0)
         middle = (low + high) / 2 + pushes.offset[rows] * (high - low) / 2
         back = ground.origins[body] + across[rows] * middle[:, None] - AWAY * ahead[rows]
-        hit = ground.obstacles.of(body).first_hit(back, ahead[rows])
-        known = np.isfinite(hit)
-        starts[rows] = back + ahead[rows] * np.where(known, hit - GAP, 0.0)[:, None]
-        free[rows] = known & (ground.obstacles.without([body]).gap(starts[rows]) > TIGHT)
+        parts = ground.obstacles.of(body)
+        hits = parts.hits(back, ahead[rows])
+        count = np.isfinite(hits).sum(axis=0)
+        hit = hits[(pushes.depth[rows] * count).astype(int), np.arange(len(rows))] if len(hits) else 0.0 * middle
+        starts[rows] = back + ahead[rows] * np.where(count > 0, hit - GAP, 0.0)[:, None]
+        free[rows] = (count > 0) & (parts.gap(starts[rows]) > 0)
+        free[rows] &= ground.obstacles.without([body]).gap(starts[rows]) > TIGHT
         length[rows] += GAP
     free &= ((starts >= ground.low) & (starts <= ground.high)).all(axis=1)
     travel = np.where(free, np.where(pushes.here, 0.0, ground.roads.lengths(starts)), np.inf)

@@ -71,11 +71,9 @@ class Obstacles:
     def _only(self, keep: np.ndarray) -> Obstacles:
         return Obstacles(self.normals[keep], self.offsets[keep], self.owners[keep], self.boxes[keep])
 
-    def first_hit(self, points: np.ndarray, directions: np.ndarray) -> np.ndarray:
-        """[N] m along unit directions [N, 2] from points [N, 2] to where a line enters its first polygon, be it behind
-        the point; infinite where it meets none."""
-        if not len(self.owners):
-            return np.full(len(points), np.inf)
+    def hits(self, points: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        """[P, N] m along unit directions [N, 2] from points [N, 2] to where a line enters each polygon, be it behind
+        the point, in order; infinite for those that it does not meet."""
         height = self.offsets[..., None] - self.normals @ points.T
         slope = self.normals @ directions.T
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -83,7 +81,7 @@ class Obstacles:
         enter = np.where(slope < -1e-9, cut, -np.inf).max(axis=1)
         leave = np.where(slope > 1e-9, cut, np.inf).min(axis=1)
         beside = ((np.abs(slope) <= 1e-9) & (height < 0)).any(axis=1)
-        return np.where(beside | (enter > leave), np.inf, enter).min(axis=0)
+        return np.sort(np.where(beside | (enter > leave), np.inf, enter), axis=0)
 
 
 def find_obstacles(world: World, shapes: Shapes, state: State, tool: np.ndarray, height: float) -> Obstacles:

@@ -11,11 +11,11 @@ from splatworld.core.world import World
 from splatworld.geometry.shapes import Shapes
 from splatworld.plan.commands import longest_step, robot_of, tool_pose
 from splatworld.plan.config import PlanConfig
-from splatworld.plan.cost import Reach
+from splatworld.plan.cost import JointTo, Reach
 from splatworld.plan.goals import Goal
-from splatworld.plan.proposals import Ground
-from splatworld.plan.roads import find_roads
-from splatworld.plan.shadows import body_corners, find_obstacles, hull
+from splatworld.plan.proposals import GAP, Ground
+from splatworld.plan.roads import TIGHT, find_roads
+from splatworld.plan.shadows import Obstacles, body_corners, find_obstacles, hull, part_corners
 
 MARGIN = 0.25
 """m around bodies and aims where the tool may go, if nobody says."""
@@ -24,6 +24,12 @@ OVER = 0.01
 
 LOW = 0.3
 """Of a flat body's height, at which the tool pushes it at most."""
+BELOW = 0.01
+"""m below a part of what hangs on a joint, such as a handle, to which the tool reaches down."""
+SAMPLES = 12
+"""Places on a way above bodies at which it is looked whether it is free."""
+PULLS = 64
+"""Pushes by which it is judged at which height the tool best gets behind a part."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,7 @@ class Site:
         over: m, z of the tool's frame above all bodies; infinite where it must stay down.
         start: [3] m where the tool is.
         step: m that it goes in an action on its way.
+        level: obstacles at the height at which the tool is now.
     """
 
     ground: Ground
@@ -43,6 +50,7 @@ class Site:
     over: float
     start: np.ndarray
     step: float
+    level: Obstacles
 
     @property
     def is_down(self) -> bool:
@@ -52,10 +60,18 @@ class Site:
     def lengths(self, starts: np.ndarray, travel: np.ndarray) -> np.ndarray:
         """[N] m of the tool's way to the starts [N, 2] of pushes, of which those along the ground are `travel` [N]."""
         aside = np.linalg.norm(starts - self.start[:2], axis=1)
-        over = max(self.over, self.start[2]) + np.zeros(len(starts))
+        over = self._crossed(starts)
         above = aside + (over - self.start[2]) + (over - self.height)
         above = np.where(self.ground.obstacles.gap(starts) > 0, above, np.inf)
         return np.minimum(travel if self.is_down else np.full_like(travel, np.inf), above)
+
+    def _crossed(self, starts: np.ndarray) -> np.ndarray:
+        """[N] m, z of the tool's frame on its way above bodies to starts [N, 2]: as it is, where nothing of that height
+        lies between, so that a tool that is on its way down does not go up again whenever it is planned anew."""
+        share = np.linspace(0, 1, SAMPLES)[:, None, None]
+        between = self.start[:2] + share * (starts - self.start[:2])
+        free = (self.level.gap(between.reshape(-1, 2)) > TIGHT).reshape(SAMPLES, -1).all(axis=0)
+        return np.where(free & (self.over < np.inf), self.start[2], max(self.over, self.start[2]))
 
     def way(self, start: np.ndarray, travel: float) -> np.ndarray:
         """[K, 3] m of the tool's frame after each action on its way to where a push begins [2]."""
@@ -64,7 +80,7 @@ class Site:
             corners = self.ground.roads.way(start) if travel > 0 else np.zeros((0, 2))
             corners = np.column_stack([corners, np.full(len(corners), self.height)])
         else:
-            over = max(self.over, self.start[2])
+            over = float(self._crossed(start[None])[0])
             corners = np.array([[*self.start[:2], over], [*start, over], [*start, self.height]])
         places, here = [], self.start
         for corner in corners:
@@ -81,17 +97,20 @@ def look(world: World, shapes: Shapes, state: State, goal: Goal, config: PlanCon
     tool = body_corners(shapes, state, [robot.tool, *robot.fingers]) - place
     bodies = sorted(set(goal.bodies))
     corners = {body: body_corners(shapes, state, [body]) for body in bodies}
-    flattest = min((float(each[:, 2].max()) for each in corners.values() if len(each)), default=np.inf)
-    height = min(config.height, LOW * max(flattest, 0.0)) - float(tool[:, 2].min())
-    obstacles = find_obstacles(world, shapes, state, tool, height)
-    tops = [body_corners(shapes, state, [int(body)])[:, 2].max() for body in np.unique(obstacles.owners)]
-    over = max(tops, default=0.0) + OVER - float(tool[:, 2].min()) if config.lift else np.inf
-    low, high = bounds(state, goal, config, place, corners)
     at = state.world_from_body.double().numpy()
     targets = {body: at[body, :2] for body in bodies}
     for aim in goal.aims:
         if not isinstance(aim, Reach):
             targets[aim.body] = aim.target(state).numpy()[:2]
+    flattest = min((float(each[:, 2].max()) for each in corners.values() if len(each)), default=np.inf)
+    height = min(config.height, LOW * max(flattest, 0.0)) - float(tool[:, 2].min())
+    hung = next((aim.body for aim in goal.aims if isinstance(aim, JointTo) and not bool(aim.reached(state))), None)
+    if hung is not None:
+        height = _behind(world, shapes, state, hung, targets[hung] - at[hung, :2], tool, height)
+    obstacles = find_obstacles(world, shapes, state, tool, height)
+    tops = [body_corners(shapes, state, [int(body)])[:, 2].max() for body in np.unique(obstacles.owners)]
+    over = max(tops, default=0.0) + OVER - float(tool[:, 2].min()) if config.lift else np.inf
+    low, high = bounds(state, goal, config, place, corners)
     ground = Ground(
         obstacles=obstacles,
         roads=find_roads(obstacles, place[:2], low, high),
@@ -102,7 +121,30 @@ def look(world: World, shapes: Shapes, state: State, goal: Goal, config: PlanCon
         high=high,
     )
     step = min(longest_step(world), 0.1 * config.travel_speed)
-    return Site(ground, height, over, place, step)
+    level = find_obstacles(world, shapes, state, tool, float(place[2]))
+    return Site(ground, height, over, place, step, level)
+
+
+def _behind(
+    world: World, shapes: Shapes, state: State, body: int, way: np.ndarray, tool: np.ndarray, lowest: float
+) -> float:
+    """m, z of the tool's frame at which it finds most places to push a body along its way [2], above the table and just
+    below each of the body's parts; handles are found so, whatever they look like."""
+    parts = [part_corners(shapes, state, k) for k, owner in enumerate(shapes.part_bodies.tolist()) if owner == body]
+    levels = sorted({float(each[:, 2].min()) - BELOW - float(tool[:, 2].min()) for each in parts})
+    ahead = np.repeat(way[None] / max(float(np.linalg.norm(way)), 1e-9), PULLS, axis=0)
+    across = np.column_stack([-ahead[:, 1], ahead[:, 0]])
+    spots = np.concatenate(parts)[:, :2]
+    aside = spots @ across[0]
+    places = across * np.linspace(aside.min(), aside.max(), PULLS)[:, None] + ahead * (spots @ ahead[0]).min()
+    found = []
+    for level in [lowest, *(level for level in levels if level > lowest)]:
+        obstacles = find_obstacles(world, shapes, state, tool, level)
+        hits = obstacles.of(body).hits(places - ahead, ahead)
+        met, line = np.isfinite(hits).nonzero()
+        free = obstacles.gap(places[line] + (hits[met, line] - 1 - GAP)[:, None] * ahead[line]) > TIGHT
+        found.append((int(free.sum()), -level))
+    return -max(found)[1]
 
 
 def bounds(

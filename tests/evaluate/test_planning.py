@@ -5,12 +5,18 @@ import numpy as np
 import pytest
 import torch
 
-from splatworld.evaluate import planning_runs
+from splatworld.evaluate import planning_fixture, planning_runs
 from splatworld.evaluate.planning_imagination import POLICIES, Imagined, agreement, bootstrap, follow
 from splatworld.evaluate.planning_models import model_of, still
 from splatworld.evaluate.planning_oracle import FIRST, OracleEnv
 from splatworld.evaluate.planning_runs import Run, run_all, wilson
 from splatworld.evaluate.planning_tasks import draw_task, missing
+from splatworld.geometry.shapes import pack_shapes
+from splatworld.plan.commands import expanded
+from splatworld.plan.config import PlanConfig
+from splatworld.plan.goals import Goal, joint_aim
+from splatworld.plan.site import look
+from splatworld.robot.actions import place_tool
 from splatworld.simulate.episodes.footprint import footprint, separation
 from splatworld.simulate.episodes.shapes import shape
 
@@ -127,3 +133,23 @@ def test_pusht_has_the_poses_of_its_world():
     one = type(state)(**{name: value[None] for name, value in vars(state).items()})
     rollout = PymunkModel()(env.world, one, actions)
     assert torch.allclose(rollout.states.world_from_body[0, -1], env.state.world_from_body, atol=1e-4)
+
+
+def test_a_drawer_is_pulled_by_its_handle():
+    found = planning_fixture.play("drawer", "network", 0)
+    assert found["success"]
+    assert abs(found["ended"] - found["wanted"]) <= 0.01 < abs(found["start"] - found["wanted"])
+
+
+def test_a_tool_on_its_way_down_goes_on_down():
+    fixture, value = planning_fixture.draw_task("drawer", 3)
+    env = planning_fixture.FixtureEnv(fixture)
+    goal = Goal((joint_aim(env.world, env.state, env.world.joint_bodies[0], value),))
+    high = place_tool(env.world, expanded(env.state, 1), torch.tensor([[-0.45, 0.0, 0.15, 1, 0, 0, 0]]).double())[0]
+    site = look(env.world, pack_shapes(env.world), high, goal, PlanConfig())
+    assert site.over > 0.2
+    way = site.way(np.array([-0.46, 0.01]), np.inf)
+    assert way[:, 2].max() == pytest.approx(0.15)
+    assert way[-1, 2] == pytest.approx(site.height)
+    behind = site.way(np.array([0.3, 0.0]), np.inf)
+    assert behind[:, 2].max() == pytest.approx(site.over)

@@ -2,6 +2,7 @@ import json
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,8 +10,11 @@ from splatworld.core import pose
 from splatworld.core.camera import Camera
 from splatworld.core.checks import FormatError, InputError
 from splatworld.core.rollout import Rollout
+from splatworld.core.world import rest_state
+from splatworld.plan.commands import expanded
 from splatworld.plan.cost import BodyToPose, BodyToRegion, KeepStill, Reach, Smoothness, Uncertainty, total
 from splatworld.plan.goals import goal_of_document, goal_of_state, pose_aim, read_goal
+from splatworld.simulate.episodes.fixtures import draw_fixture, fixture_world
 from tests.dynamics.scenes import at, push
 from tests.plan.pushing import BLOCK, block_world, plain
 
@@ -136,3 +140,28 @@ def test_files(tmp_path):
 
 def test_a_body_without_a_mesh_turns_as_if_it_were_small():
     assert pose_aim(WORLD, 0, at(0, 0, 0)).radius == 0.02
+
+
+def test_a_drawer_shall_be_open_by_so_much():
+    world = fixture_world(draw_fixture("drawer", "test_known", np.random.default_rng(4)))
+    state = rest_state(world)
+    goal = goal_of_document(world, state, {"aims": [{"body": "leaf", "joint": 0.1}]})
+    (aim,) = goal.aims
+    assert aim.lever == 1
+    assert float(aim(Rollout(torch.zeros(0, 6), expanded(state, 1), ""))) == pytest.approx(
+        abs(float(state.joints[0]) - 0.1)
+    )
+    moved = aim.target(state) - state.world_from_body[aim.body, :3]
+    assert torch.allclose(moved, torch.tensor([float(state.joints[0]) - 0.1, 0.0, 0.0]).double(), atol=1e-9)
+    assert bool(goal.reached(replace(state, joints=state.joints * 0 + 0.095)))
+    with pytest.raises(InputError, match="goes from 0 to"):
+        goal_of_document(world, state, {"aims": [{"body": "leaf", "joint": 3}]})
+    with pytest.raises(InputError, match="'block 0' hangs on no joint"):
+        goal_of_document(WORLD, STATE, {"aims": [{"body": "block 0", "joint": 0.1}]})
+
+
+def test_a_door_counts_degrees():
+    world = fixture_world(draw_fixture("door", "test_known", np.random.default_rng(4)))
+    (aim,) = goal_of_document(world, rest_state(world), {"aims": [{"body": "leaf", "joint": 45}]}).aims
+    assert aim.value == pytest.approx(math.pi / 4)
+    assert 0.05 < aim.lever < 0.4

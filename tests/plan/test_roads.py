@@ -33,10 +33,10 @@ def test_a_tool_in_a_pocket_gets_out_of_its_mouth_but_not_through_its_walls():
     assert np.isinf(shut.lengths(behind)[0])
 
 
-def test_a_line_meets_the_first_polygon():
+def test_a_line_meets_polygons_in_order():
     two = walls((-0.05, -0.05, 0.05, 0.05), (0.1, -0.05, 0.2, 0.05))
     starts, along = np.array([[-1.0, 0.0], [1.0, 0.0], [0.0, 0.2]]), np.array([[1.0, 0.0], [-1.0, 0.0], [1.0, 0.0]])
-    assert np.allclose(two.first_hit(starts, along), [0.95, 0.8, np.inf])
+    assert np.allclose(two.hits(starts, along), [[0.95, 0.8, np.inf], [1.1, 0.95, np.inf]])
     assert np.allclose(two.gap(np.array([[0.0, 0.0], [0.08, 0.0]])), [-0.05, 0.02])
     x = np.linspace(-0.3, 0.3, 61)
     grid = two.gap_on_grid(x, x, 0.03)

@@ -168,8 +168,8 @@ def _carried(fixture: Fixture, grip: np.ndarray, value: float) -> np.ndarray:
     return np.array([c * grip[0] - s * grip[1], s * grip[0] + c * grip[1]])
 
 
-def simulate(fixture: Fixture) -> FixtureEpisode:
-    """Run the tool's way in MuJoCo."""
+def fixture_model(fixture: Fixture) -> tuple[mujoco.MjModel, mujoco.MjData]:
+    """A fixture in MuJoCo, as it starts: joint "leaf", and the tool's "x", "y", "z" and "yaw" with their servos."""
     spec = mujoco.MjSpec()
     set_options(spec, STEP)
     spec.compiler.degree = False
@@ -194,18 +194,34 @@ def simulate(fixture: Fixture) -> FixtureEpisode:
     data = mujoco.MjData(model)
     at = np.array([model.joint(name).qposadr[0] for name in ("x", "y", "z", "yaw")])
     data.qpos[at], data.joint("leaf").qpos[:] = fixture.tool.joints, fixture.start
+    return model, data
+
+
+def simulate(fixture: Fixture) -> FixtureEpisode:
+    """Run the tool's way in MuJoCo."""
+    model, data = fixture_model(fixture)
+    at = np.array([model.joint(name).qposadr[0] for name in ("x", "y", "z", "yaw")])
     target, joint, joints, targets = fixture.tool.joints.copy(), [fixture.start], [fixture.tool.joints], []
     targets.append(target.copy())
-    steps = round(ACTION_SECONDS / STEP)
     for action in fixture.way:
-        begin, target = fixture.tool.servo.retarget(target, data.qpos[at], action)
-        for k in range(1, steps + 1):
-            data.ctrl[:] = begin + (target - begin) * k / steps
-            mujoco.mj_step(model, data)
+        target = act(fixture, model, data, target, action)
         joint.append(float(data.joint("leaf").qpos[0]))
         joints.append(data.qpos[at].copy())
         targets.append(target.copy())
     return FixtureEpisode(np.array(joint), np.array(joints), np.array(targets))
+
+
+def act(
+    fixture: Fixture, model: mujoco.MjModel, data: mujoco.MjData, target: np.ndarray, action: np.ndarray
+) -> np.ndarray:
+    """One action [4] of 0.1 s; returns the servos' new targets [4] of the given ones."""
+    at = np.array([model.joint(name).qposadr[0] for name in ("x", "y", "z", "yaw")])
+    begin, target = fixture.tool.servo.retarget(target, data.qpos[at], action)
+    steps = round(ACTION_SECONDS / STEP)
+    for k in range(1, steps + 1):
+        data.ctrl[:] = begin + (target - begin) * k / steps
+        mujoco.mj_step(model, data)
+    return target
 
 
 def fixture_world(fixture: Fixture, *, splats: int = 200) -> World:
