@@ -49,10 +49,10 @@ class WatchConfig:
 
     particles: int = 48
     rounds: int = 4
-    actions: int = 2
+    actions: int = 5
     place: float = 0.0005
     turn: float = 0.005
-    trust: float = 0.3
+    trust: float = 0.6
     freedom: float = 4.0
     prior: Prior = field(default_factory=Prior)
     seed: int = 0
