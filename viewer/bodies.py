@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterator
 
 import viser
@@ -18,6 +17,7 @@ from splatworld.core.checks import InputError
 from splatworld.core.world import World, rest_state
 from splatworld.viewer import colors
 from splatworld.viewer.body_list import listing
+from splatworld.viewer.body_tab import BodyTab
 from splatworld.viewer.callbacks import reported
 from splatworld.viewer.clicks import Clicks
 from splatworld.viewer.corrections import Corrections
@@ -29,7 +29,7 @@ NONE = "none"
 SELECT, GROW, IGNORE = "selects a body", "makes a body of what stands there", "does nothing"
 
 
-class BodiesTab:
+class BodiesTab(BodyTab):
     """What is selected, hidden and corrected of a world's bodies.
 
     Attributes:
@@ -37,7 +37,6 @@ class BodiesTab:
         nodes: the bodies in the scene.
         selected: name of a body, None for no body.
         hidden: names of the bodies that are not shown.
-        alone: whether only the selected body is shown.
         corrections: the part that corrects the selected body.
     """
 
@@ -57,25 +56,23 @@ class BodiesTab:
             clicks: in the picture.
             changed: called when bodies were changed.
         """
-        self.edits, self.nodes, self._clicks, self._changed = edits, nodes, clicks, changed
+        super().__init__(clicks, self._clicked)
+        self.edits, self.nodes, self._changed = edits, nodes, changed
         self.selected: str | None = None
-        self.hidden: set[str] = set()
-        self.alone, self._closed = False, False
         self._drawn, self._rows = edits.world, describe(edits.world)
         self._doing = "working"
-        self._lock, gui = threading.RLock(), server.gui
+        gui = server.gui
         self._status = gui.add_html("")
         self._bar = gui.add_progress_bar(100, animated=True, visible=False)
         history = gui.add_button_group("", ("Undo", "Redo"))
         self._save = gui.add_button("Save", icon=viser.Icon.DEVICE_FLOPPY, disabled=True)
         self._list = gui.add_html("")
         self._choice = gui.add_dropdown("Selected", (NONE,))
-        show = gui.add_button_group("Show", ("Hide it", "Alone", "All"))
+        self._add_show(server)
         self._marked = gui.add_checkbox("Mark completed splats", False, hint="what no camera saw and was made up")
         self._legend = gui.add_html(colors.swatches([("completed", COMPLETED)]), visible=False)
         self._mode = gui.add_dropdown("A click", (SELECT, GROW, IGNORE), hint="what a click in the picture does")
         self.corrections = Corrections(server, self)
-        clicks.listen(self._clicked)
 
         @history.on_click
         @reported
@@ -93,11 +90,6 @@ class BodiesTab:
             if event.client is not None:  # chosen by hand
                 index = self._choice.options.index(self._choice.value) - 1
                 self.select(None if index < 0 else self.edits.world.bodies[index].name)
-
-        @show.on_click
-        @reported
-        def _(event: viser.GuiEvent) -> None:
-            {"Hide it": self.hide, "Alone": self.isolate, "All": self.show_all}[event.target.value]()
 
         @self._marked.on_update
         def _(_: viser.GuiEvent) -> None:
@@ -124,22 +116,6 @@ class BodiesTab:
     def select(self, name: str | None) -> None:
         """Make a body the one that is corrected and highlighted; None for no body."""
         self.selected = name
-        self.refresh()
-
-    def hide(self) -> None:
-        """Hide the selected body, or show it again."""
-        self.hidden ^= {self.chosen("hide").name}
-        self.refresh()
-
-    def isolate(self) -> None:
-        """Show nothing but the selected body."""
-        self.hidden -= {self.chosen("show").name}
-        self.alone = True
-        self.refresh()
-
-    def show_all(self) -> None:
-        """Show every body."""
-        self.hidden, self.alone = set(), False
         self.refresh()
 
     def correct(self, what: str, change: Callable[[World], World], *, select: str | None = None) -> None:
@@ -246,16 +222,13 @@ class BodiesTab:
             self._save.disabled = not self.edits.unsaved
             self.corrections.follow(world, index)
 
-    def close(self) -> None:
-        """Change nothing more on the page; waits for what is being shown."""
-        with self._lock:
-            self._closed = True
-
     def remove(self) -> None:
-        """Take what it put into the scene out of it and listen no longer."""
-        self.close()
-        self._clicks.release(self._clicked)
+        """As `BodyTab.remove`."""
+        super().remove()
         self.corrections.remove()
+
+    def _selected(self, verb: str) -> str:
+        return self.chosen(verb).name
 
     def _clicked(self, client: viser.ClientHandle, camera: Camera, pixel: Tensor) -> None:
         if self._mode.value == SELECT:

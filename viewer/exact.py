@@ -16,6 +16,7 @@ from splatworld.render.render import render
 from splatworld.render.rendering import Rendering
 from splatworld.viewer import colors
 from splatworld.viewer.callbacks import reported
+from splatworld.viewer.downloads import add_download
 from splatworld.viewer.flight import camera_of
 from splatworld.viewer.source import Source
 
@@ -87,7 +88,9 @@ class ExactPicture:
         self._button = gui.add_button("Render this view", icon=viser.Icon.CAMERA)
         self.picture = gui.add_image(np.zeros((2, 2, 3), np.uint8), format="png", visible=False)
         self._legend = gui.add_html("")
-        self._download = gui.add_button("Download PNG", icon=viser.Icon.DOWNLOAD, color="gray", visible=False)
+        self._download = add_download(
+            server, "Download PNG", self._made, icon=viser.Icon.DOWNLOAD, color="gray", visible=False
+        )
 
         @self._button.on_click
         @reported
@@ -100,13 +103,6 @@ class ExactPicture:
         def _(event: viser.GuiEvent) -> None:
             if self.picture.visible and event.client is not None:
                 self.show(event.client)
-
-        @self._download.on_click
-        @reported
-        def _(event: viser.GuiEvent) -> None:
-            assert event.client is not None
-            name = f"{source.name}_{self._kind.value.lower().replace(' ', '_')}.png"
-            event.client.send_file_download(name, encode_image(self.picture.image), save_immediately=True)
 
     def show(self, client: viser.ClientHandle) -> None:
         """Render the view of one browser."""
@@ -122,6 +118,10 @@ class ExactPicture:
                 self._legend.content, self._download.visible = legend, True
             finally:
                 self._button.disabled, self._button.label = False, "Render this view"
+
+    def _made(self, _: viser.ClientHandle) -> tuple[str, bytes]:
+        name = f"{self._source.name}_{self._kind.value.lower().replace(' ', '_')}.png"
+        return name, encode_image(self.picture.image)
 
     def close(self) -> None:
         """Show nothing more; waits for what is being shown."""

@@ -32,6 +32,7 @@ class Hand:
     Attributes:
         target: [7] where the tool is led; None for nowhere.
         width: m of the gripper's opening; None: as it is.
+        pace: s from one action to the next.
         says: the last thing worth telling, such as that the tool is blocked.
     """
 
@@ -45,7 +46,8 @@ class Hand:
             rested: called when there is nothing more to do, or what was to be done could not be.
             pace: s from one action to the next.
         """
-        self.acting, self._acted, self._rested, self._pace = acting, acted, rested, pace
+        self.acting, self._acted, self._rested = acting, acted, rested
+        self.pace = pace
         self.target: Tensor | None = None
         self.width: float | None = None
         self.says = ""
@@ -116,7 +118,7 @@ class Hand:
                 if not self.busy:
                     self._rested()
                     self._changed.notify_all()
-                self._changed.wait_for(lambda: self._closed, max(0.0, begin + self._pace - time.monotonic()))
+                self._changed.wait_for(lambda: self._closed, max(0.0, begin + self.pace - time.monotonic()))
 
     def _act(self) -> None:
         """Carry out the next action."""

@@ -6,7 +6,7 @@ import numpy as np
 import viser
 
 from splatworld.render.pictures import encode_image
-from splatworld.viewer.callbacks import reported
+from splatworld.viewer.downloads import add_download
 from splatworld.viewer.source import Source
 
 TIMEOUT = 20.0
@@ -28,11 +28,8 @@ def take_screenshot(client: viser.ClientHandle, background: tuple[int, int, int]
 def add_screenshot_button(server: viser.ViserServer, source: Source, background: tuple[int, int, int]) -> None:
     """A button that saves the window on the machine of the browser."""
     server.gui.add_markdown("The window as it is, cameras and all.")
-    button = server.gui.add_button("Save screenshot", icon=viser.Icon.PHOTO)
 
-    @button.on_click
-    @reported
-    def _(event: viser.GuiEvent) -> None:
-        assert event.client is not None
-        picture = encode_image(take_screenshot(event.client, background))
-        event.client.send_file_download(f"{source.name}_screenshot.png", picture, save_immediately=True)
+    def made(client: viser.ClientHandle) -> tuple[str, bytes]:
+        return f"{source.name}_screenshot.png", encode_image(take_screenshot(client, background))
+
+    add_download(server, "Save screenshot", made, icon=viser.Icon.PHOTO)

@@ -8,7 +8,7 @@ import viser
 
 from splatworld.core.robot import ACTION_SECONDS
 from splatworld.viewer import colors
-from splatworld.viewer.callbacks import reported
+from splatworld.viewer.downloads import add_download
 from splatworld.viewer.stage import Stage
 from splatworld.viewer.timeline import Timeline
 
@@ -60,18 +60,11 @@ def page_html(
 def add_share_button(server: viser.ViserServer, name: str, stage: Stage, timeline: Timeline) -> None:
     """A button that saves the page on the machine of the browser; arguments as of `page_html`."""
     server.gui.add_markdown("One file that plays this in any browser, from any angle, without a server.")
-    button = server.gui.add_button("Save as a page", icon=viser.Icon.SHARE)
 
-    @button.on_click
-    @reported
-    def _(event: viser.GuiEvent) -> None:
-        assert event.client is not None
-        button.disabled = True
-        try:
-            content = page_html(server, name, stage, timeline).encode()
-        finally:
-            button.disabled = False
-        event.client.send_file_download(f"{name}.html", content, save_immediately=True)
+    def made(_: viser.ClientHandle) -> tuple[str, bytes]:
+        return f"{name}.html", page_html(server, name, stage, timeline).encode()
+
+    add_download(server, "Save as a page", made, icon=viser.Icon.SHARE)
 
 
 def _caption(name: str, stage: Stage | None) -> str:

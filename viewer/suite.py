@@ -1,4 +1,4 @@
-"""Suite `viewer`: what playing a rollout costs, whether clicks hit, and how large a page that plays alone is.
+"""Suite `viewer`: what playing and acting cost, whether clicks hit, how soon a picture is there, and a soak.
 
 It lives here and not among the other suites because those lie below the viewer and know nothing of it.
 """
@@ -29,22 +29,36 @@ from splatworld.recordings import save_rollout
 from splatworld.render.render import render
 from splatworld.viewer.rollout_page import RolloutPage
 from splatworld.viewer.server import Viewer
+from splatworld.viewer.suite_act import acting, acting_line
+from splatworld.viewer.suite_browser import chromium, first_picture_line, real_clicks_line, soak_lines
 
 SPLATS, QUICK_SPLATS = 200_000, 20_000
 STEPS, QUICK_STEPS = 300, 30
 CLICKS, QUICK_CLICKS = 1000, 60
+FIRST_SPLATS = 100_000
+"""Of the world whose first picture is waited for."""
+ACTIONS, QUICK_ACTIONS = 300, 40
+SOAK = 1800.0
+"""s."""
 BODIES = 5
 BUFFER = 32
 """Bytes of a splat as the browser gets it."""
 
 
-def run(*, quick: bool = False, long: bool = False, progress: Callable[..., Any] | None = None) -> Report:
-    """Measure every row that needs no browser.
+def run(
+    *,
+    quick: bool = False,
+    long: bool = False,
+    progress: Callable[..., Any] | None = None,
+    soak: float = SOAK,
+) -> Report:
+    """Measure every row.
 
     Args:
-        quick: fewer splats, steps and clicks.
-        long: no more than without it.
+        quick: fewer splats, steps and clicks, and no browser.
+        long: the soak too.
         progress: called with one sentence a step.
+        soak: s that the soak takes.
     """
     say = progress or (lambda *_: None)
     splats, steps = (QUICK_SPLATS, QUICK_STEPS) if quick else (SPLATS, STEPS)
@@ -64,9 +78,33 @@ def run(*, quick: bool = False, long: bool = False, progress: Callable[..., Any]
             rows.append(click_line(viewer.page, QUICK_CLICKS if quick else CLICKS))
             say("writing a page that plays alone")
             size = viewer.export(Path(folder) / "page.html")
+            if not quick:
+                say("clicking in a browser")
+                with chromium() as browser:
+                    rows += [real_clicks_line(browser, viewer)] if browser else [unmeasured("real clicks")]
+        say("acting")
+        with acting(Path(folder), splats) as viewer:
+            rows.append(acting_line(viewer, QUICK_ACTIONS if quick else ACTIONS))
+            if long:
+                with chromium() as browser:
+                    rows += soak_lines(browser, viewer, soak, say) if browser else [unmeasured("soak")]
+        if not quick:
+            say("waiting for the first picture")
+            store.save_world(table(FIRST_SPLATS), Path(folder) / "first")
+            with chromium() as browser:
+                rows += (
+                    [first_picture_line(browser, Path(folder) / "first", FIRST_SPLATS)]
+                    if browser
+                    else [unmeasured("first picture")]
+                )
     most = f"<= {10 + BUFFER * len(world.splats) / 1e6:.1f}"  # 10 MB, and the splats as the browser gets them
     name = f"exported page, {len(world.splats):,} splats, {steps} steps"
     return Report("viewer", [*rows, line(name, size / 1e6, "MB", most)])
+
+
+def unmeasured(what: str) -> Line:
+    """A row that needs a browser where none is."""
+    return line(f"{what} (needs Chromium and Playwright)", None, "")
 
 
 def frame_lines(page: RolloutPage) -> list[Line]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 import viser
 from torch import Tensor
@@ -15,6 +13,7 @@ from splatworld.core.world import World
 from splatworld.viewer import colors
 from splatworld.viewer.asked import Asked, facts
 from splatworld.viewer.body_list import listing
+from splatworld.viewer.body_tab import BodyTab
 from splatworld.viewer.callbacks import reported
 from splatworld.viewer.clicks import Clicks
 from splatworld.viewer.marks import Marks
@@ -27,39 +26,36 @@ from splatworld.viewer.timeline import Timeline
 NONE = "none"
 
 
-class WatchTab:
+class WatchTab(BodyTab):
     """What is selected, hidden and followed of a world's bodies while its rollouts are shown.
 
     Attributes:
         selected: index of a body, None for no body.
         hidden: indices of the bodies that are not shown.
-        alone: whether only the selected body is shown.
         marks: trails and contacts.
     """
 
     def __init__(
         self, server: viser.ViserServer, asked: Asked, stage: Stage, timeline: Timeline, clicks: Clicks
     ) -> None:
-        self._server, self._asked, self._stage, self._timeline, self._clicks = server, asked, stage, timeline, clicks
+        super().__init__(clicks, self.pick)
+        self._server, self._asked, self._stage, self._timeline = server, asked, stage, timeline
         self.selected: int | None = None
-        self.hidden: set[int] = set()
-        self.alone, self._closed = False, False
         self._seen: Seen | None = None
-        self._lock, self._place, gui = threading.RLock(), np.zeros(3), server.gui
+        self._place, gui = np.zeros(3), server.gui
         self.marks = Marks(server, asked, stage)
         self._rows = describe(self.world)
         self._labels = (NONE, *(f"{i}  {body.name}" for i, body in enumerate(self.world.bodies)))
         self._choice = gui.add_dropdown("Selected", self._labels, hint="or click it in the picture")
         self._told = gui.add_html(colors.caption("Click a body to see where it is, how fast, and what it touches."))
         self._follow = gui.add_checkbox("Follow it", False, hint="the view goes with it")
-        show = gui.add_button_group("Show", ("Hide it", "Alone", "All"))
+        self._add_show(server)
         self._trails = gui.add_checkbox("Trails", False, hint="the ways of all bodies that move")
         self._contacts = gui.add_checkbox("Contacts", False, hint="where bodies touch, and which way they press")
         self._paint = Paint(self.world, stage)
         self._colors = gui.add_dropdown("Colours", self._paint.kinds, hint="of bodies, by a number")
         self._legend = gui.add_html("")
         self._list = gui.add_html("")
-        clicks.listen(self.pick)
 
         @self._choice.on_update
         @reported
@@ -67,11 +63,6 @@ class WatchTab:
             if event.client is not None:  # chosen by hand
                 index = self._labels.index(self._choice.value) - 1
                 self.select(None if index < 0 else index)
-
-        @show.on_click
-        @reported
-        def _(event: viser.GuiEvent) -> None:
-            {"Hide it": self.hide, "Alone": self.isolate, "All": self.show_all}[event.target.value]()
 
         @self._follow.on_update
         def _(_: viser.GuiEvent) -> None:
@@ -117,22 +108,6 @@ class WatchTab:
         with self._lock:
             self.selected, self._seen = index, seen
             self._place = self._where()
-        self.refresh()
-
-    def hide(self) -> None:
-        """Hide the selected body, or show it again."""
-        self.hidden ^= {self._chosen("hide")}
-        self.refresh()
-
-    def isolate(self) -> None:
-        """Show nothing but the selected body."""
-        self.hidden -= {self._chosen("show")}
-        self.alone = True
-        self.refresh()
-
-    def show_all(self) -> None:
-        """Show every body."""
-        self.hidden, self.alone = set(), False
         self.refresh()
 
     def paint(self, kind: str) -> None:
@@ -183,15 +158,9 @@ class WatchTab:
                 rows["Splat clicked"] = self._seen.told(metric=self.world.scale.source != "none")
             self._told.content = table({"Body": self.world.bodies[self.selected].name, **rows})
 
-    def close(self) -> None:
-        """Change nothing more on the page; waits for what is being shown."""
-        with self._lock:
-            self._closed = True
-
     def remove(self) -> None:
-        """Take what it put into the scene out of it and listen no longer."""
-        self.close()
-        self._clicks.release(self.pick)
+        """As `BodyTab.remove`."""
+        super().remove()
         self.marks.remove()
 
     def _follow_it(self) -> None:
@@ -211,7 +180,7 @@ class WatchTab:
         track = self._stage.tracks[self._stage.lead]
         return track.poses[track.index(self._timeline.time), self.selected, :3]
 
-    def _chosen(self, verb: str) -> int:
+    def _selected(self, verb: str) -> int:
         if self.selected is None:
             raise InputError(f"{verb}: no body is selected; click one or choose it in the list.")
         return self.selected

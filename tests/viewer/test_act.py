@@ -24,7 +24,7 @@ def page(pusher):
     """The page on which the pusher's world is acted in, a hundred actions a second."""
     with viewer.Viewer([pusher], port=0) as shown:
         shown.act(pusher.name)
-        shown.page.act.hand._pace = 0.01
+        shown.page.act.hand.pace = 0.01
         yield shown.page
 
 
@@ -145,7 +145,7 @@ def test_what_was_done_is_saved_and_plays(page, pusher):
         tab.save("../elsewhere")
     with viewer.Viewer([pusher, pusher.parent / "saved"], port=0) as other:
         page = other.page
-        page.act.hand._pace = 0.01
+        page.act.hand.pace = 0.01
         page.timeline.clock.seek(1)
         push(page.act, act_tab.AWAY)
         assert [track.label for track in page.stage.tracks] == ["saved", act_tab.ACTED]

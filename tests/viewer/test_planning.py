@@ -24,7 +24,7 @@ RED, GREEN, TOOL = 2, 3, 5
 def page(pusher):
     with viewer.Viewer([pusher], port=0) as shown:
         shown.act(pusher.name)
-        shown.page.act.hand._pace = 0.01
+        shown.page.act.hand.pace = 0.01
         shown.page.plan._think.value = 20.0
         yield shown.page
 
