@@ -37,6 +37,8 @@ SMALL = 160
 """px, longest side of the pictures they are judged by."""
 FILL = 0.80
 """Share of the film's height that the action fills at most."""
+WIDEST = 1.25
+"""Times the capture's own focal length that films have at least: they turn to where less was filmed."""
 NEAREST = 2.0
 """Times the capture's own sharpness at which splats are shown at most."""
 GHOST, GHOST_OPACITY = (0.30, 0.78, 1.0), 0.32
@@ -67,7 +69,7 @@ def swinging(
     eye = seen.world_from_camera[:3].double()
     away, reach = float((eye - middle).norm()), float((focus - middle).norm(dim=-1).max())
     own = float(seen.focal[0]) * max(size) / max(seen.size)  # what lies beyond was not filmed from there
-    focal = min(max(FILL * min(size) / 2 * away / max(reach, 1e-3), own), NEAREST * own)
+    focal = min(max(FILL * min(size) / 2 * away / max(reach, 1e-3), WIDEST * own), NEAREST * own)
     up = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
     found = []
     for k in range(count):
