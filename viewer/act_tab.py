@@ -17,7 +17,7 @@ from splatworld.core.state import State
 from splatworld.core.world import World
 from splatworld.plan.commands import tool_pose
 from splatworld.viewer import colors
-from splatworld.viewer.acting import Acting
+from splatworld.viewer.acting import Acting, free_name
 from splatworld.viewer.callbacks import reported
 from splatworld.viewer.clicks import Clicks
 from splatworld.viewer.flight import horizontal
@@ -110,7 +110,7 @@ class ActTab:
             hint="of the background only the support is in the way: for captures where it came out rough or hazy",
         )  # fmt: skip
         self._status = gui.add_html("")
-        self._name = gui.add_text("Save as", f"{source.name}_acted", hint=f"a folder beside {source.name}")
+        self._name = gui.add_text("Save as", self._free_name(), hint=f"a folder beside {source.name}")
         self._save = gui.add_button("Save what was done", icon=viser.Icon.DEVICE_FLOPPY)
         self._commands = [self._key(label, key) for label, key in KEYS.items()]
 
@@ -213,6 +213,7 @@ class ActTab:
             raise InputError(f"save: {name!r} is no name of a folder; choose one without slashes.")
         with self.hand.held():
             self.acting.save(self._source.folder.parent / name.strip())
+        self._name.value = self._free_name()  # type: ignore[misc]
         self._tell(f"Saved as {name.strip()}, beside the world; `splatworld view` plays it.")
 
     def at(self, time: float) -> None:
@@ -286,6 +287,9 @@ class ActTab:
     def _put(self) -> None:
         track, time = self._now()
         self._gizmo.put(tool_pose(self.acting.world, track.state(time)), HANDLES)
+
+    def _free_name(self) -> str:
+        return free_name(self._source.folder.parent, f"{self._source.name}_acted")
 
     def _tell(self, extra: str = "") -> None:
         tape = self.acting.tape

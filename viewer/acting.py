@@ -207,3 +207,12 @@ class Acting:
         assert self.world.robot is not None
         std = torch.zeros(len(self.world.bodies), 6, dtype=torch.float64) if std is None else std.double()
         return Tape.begin(state, std, len(self.world.robot.action), self._world_id)
+
+
+def free_name(folder: Path, name: str) -> str:
+    """The first of `name`, `name_2`, `name_3` ... that nothing in a folder has."""
+    number, found = 1, name
+    while (folder / found).exists():
+        number += 1
+        found = f"{name}_{number}"
+    return found

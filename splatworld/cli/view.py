@@ -28,8 +28,11 @@ class Options(Common):
 
 
 def run(options: Options, terminal: Terminal) -> None:
+    import torch
+
     from splatworld.viewer import serve
 
+    torch.set_num_threads(1)  # the kernels take the cores
     if options.export is not None:
         from splatworld.viewer import Viewer
 

@@ -139,6 +139,8 @@ def test_what_was_done_is_saved_and_plays(page, pusher):
     tab.save("saved")
     made = load_rollout_of(tab.acting._world_id, pusher.parent / "saved")
     assert torch.equal(made.states.world_from_body, tab.acting.tape.rollout.states.world_from_body)
+    tab.save(tab._name.value)
+    assert tab._name.value == f"{pusher.name}_acted_2"
     with pytest.raises(InputError, match="choose another path"):
         tab.save("saved")
     with pytest.raises(InputError, match="no name of a folder"):
