@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from splatworld.core import pose
 from splatworld.core.state import State
 from splatworld.core.world import World
 from splatworld.dynamics.grasping import SlipConfig, grip
@@ -21,8 +20,7 @@ from splatworld.dynamics.scene import Scene, world_scene
 from splatworld.evaluate.dynamics_grasp import BODY, SPLATS, told
 from splatworld.robot.kinematics import forward_kinematics
 from splatworld.simulate.episodes.grasp_scenes import CARRIED, CLOSED, draw_grasp
-from splatworld.simulate.episodes.grasps import GraspEpisode, grasp_world, simulate
-from splatworld.simulate.episodes.world import tool_poses
+from splatworld.simulate.episodes.grasps import GraspEpisode, grasp_world, recorded_states, simulate
 
 SEED = 20264
 """Of episodes of the split train."""
@@ -100,19 +98,13 @@ def _carried(world: World, scene: Scene, state: State, truth: GraspEpisode) -> C
     steps = CARRIED - CLOSED
     gripper = find_gripper(world, scene)
     assert gripper is not None
-    states = State(**{name: value.expand(steps + 1, *value.shape).clone() for name, value in vars(state).items()})
-    joints = torch.from_numpy(truth.joints[CLOSED : CARRIED + 1])
-    hand = pose.compose(
-        pose.inverse(tool_poses(torch.from_numpy(truth.joints[0, :4]))), world.bodies[gripper.hand].rest_pose
-    )
-    poses = states.world_from_body
-    poses[:, gripper.hand] = pose.compose(tool_poses(joints[:, :4]), hand)
-    poses[:, BODY] = torch.from_numpy(truth.poses[CLOSED : CARRIED + 1])
-    half = joints[:, 4:].clamp(min=0).expand(-1, 2) / 2
-    states = forward_kinematics(world, replace(states, joints=half))
-    commanded = forward_kinematics(world, replace(states[1:], joints=torch.zeros_like(half[1:])))
-    commanded.world_from_body[:, BODY] = poses[:-1, BODY]
-    return Carried(world, scene.expand(steps), gripper, states[:-1], commanded, poses[1:, BODY, :3].clone())
+    every = recorded_states(world, truth)
+    every = replace(every, latents=state.latents.expand_as(every.latents))
+    states, after = every[CLOSED:CARRIED], every[CLOSED + 1 : CARRIED + 1]
+    poses = after.world_from_body.clone()
+    poses[:, BODY] = states.world_from_body[:, BODY]
+    commanded = forward_kinematics(world, replace(after, world_from_body=poses, joints=torch.zeros_like(after.joints)))
+    return Carried(world, scene.expand(steps), gripper, states, commanded, after.world_from_body[:, BODY, :3])
 
 
 if __name__ == "__main__":

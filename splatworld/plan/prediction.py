@@ -212,7 +212,7 @@ class Prediction:
         return visibility.visible_fraction(self, body_number("visible_fraction", self.world, body), camera, t)
 
     def contacts(self, t: float | Tensor | None = None, *, reach: float = touching.TOUCHING) -> Touches:
-        """Where bodies touch, how fast they near each other, and how hard they press.
+        """Where bodies touch, how fast they near each other, and how hard they press; a gripper presses with its force.
 
         Args:
             t: as of `signed_distance`.

@@ -13,6 +13,7 @@ from splatworld.geometry.contacts import contacts as find_contacts
 from splatworld.geometry.distance import is_known
 from splatworld.geometry.seen import nearest_inside
 from splatworld.plan.answers import Estimate, Touches
+from splatworld.plan.gripping import grip_impulses
 from splatworld.plan.impulses import Pressed, impulses
 from splatworld.plan.instants import Instant
 
@@ -33,6 +34,7 @@ def contacts(prediction: Prediction, t: float | Tensor | None, reach: float) -> 
     found = touching(prediction, now, reach)
     pressed = _pressed(prediction, now, t, found)
     impulse, std = impulses(prediction.world, prediction.weights, pressed, found)
+    impulse = impulse + grip_impulses(prediction.world, pressed, found)
     return Touches(**{**vars(found), "impulse": impulse, "impulse_std": std})
 
 

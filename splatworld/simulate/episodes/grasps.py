@@ -8,8 +8,11 @@ import mujoco
 import numpy as np
 import torch
 
+from splatworld.core import pose
 from splatworld.core.robot import ACTION_SECONDS
-from splatworld.core.world import World
+from splatworld.core.state import State
+from splatworld.core.world import World, rest_state
+from splatworld.robot.kinematics import forward_kinematics
 from splatworld.robot.place import add_robot
 from splatworld.robot.tools import FINGER_SIZE, HAND_HEIGHT, parallel_gripper
 from splatworld.simulate.episodes import solids
@@ -209,3 +212,19 @@ def grasp_actions(episode: GraspEpisode) -> torch.Tensor:
     given = targets[1:] - torch.cat([torch.from_numpy(episode.joints[:1]), targets[1:-1]])
     still = torch.zeros(PLACED, 2, dtype=torch.float64)
     return torch.cat([given[:, :3], still, given[:, 3:4], targets[1:, 4:]], dim=-1)
+
+
+def recorded_states(world: World, episode: GraspEpisode) -> State:
+    """[PLACED + 1] states of an episode's world as they truly were, without velocities."""
+    rest, names = rest_state(world), [body.name for body in world.bodies]
+    count = len(episode.poses)
+    joints = torch.from_numpy(episode.joints)
+    poses = rest.world_from_body.expand(count, -1, 7).clone()
+    hand = names.index("hand")
+    in_hand = pose.compose(pose.inverse(tool_poses(joints[0, :4])), world.bodies[hand].rest_pose)
+    poses[:, hand] = pose.compose(tool_poses(joints[:, :4]), in_hand)
+    poses[:, names.index("body")] = torch.from_numpy(episode.poses)
+    many = State(**{name: value.expand(count, *value.shape).clone() for name, value in vars(rest).items()})
+    half = joints[:, 4:].clamp(min=0).expand(-1, 2) / 2
+    time = ACTION_SECONDS * torch.arange(count).to(rest.time)
+    return forward_kinematics(world, replace(many, world_from_body=poses, joints=half, time=time))
