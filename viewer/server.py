@@ -20,6 +20,7 @@ from splatworld import store
 from splatworld.core.checks import InputError
 from splatworld.core.world import rest_state
 from splatworld.files import check_writable, write_file
+from splatworld.viewer.access import Access, warning
 from splatworld.viewer.act_tab import why_not
 from splatworld.viewer.acting import Acting
 from splatworld.viewer.callbacks import reported
@@ -43,7 +44,7 @@ class Viewer:
     """Worlds and rollouts in the browser, served until `close`.
 
     Attributes:
-        address: for the browser.
+        address: for the browser, with the token without which nothing is shown.
         page: what is shown of the chosen world.
     """
 
@@ -79,10 +80,13 @@ class Viewer:
         chosen = free_port(host, port)
         if say is not None and port not in (0, chosen):
             say(f"port {port} is taken; serving on {chosen}")
-        with _silence():
+        access = Access(chosen)
+        if say is not None and (told := warning(host)) is not None:
+            say(told)
+        with _silence(), access.guarding():
             self._server = _Server(host=host, port=chosen, verbose=False)
         name = f"[{host}]" if ":" in host else host
-        self.address = f"http://{name}:{self._server.get_port()}"
+        self.address = f"http://{name}:{self._server.get_port()}/?token={access.token}"
         self._lock, self._acted = threading.RLock(), dict[str, Acting]()
         self._closed = False
         try:

@@ -18,7 +18,8 @@ class Options(Common):
     paths: Annotated[Positional[tuple[Path, ...]], arg(metavar="PATH...")]
     """Folders of worlds and of rollouts; the world of a rollout may be left out where it lies beside it."""
     host: str = "127.0.0.1"
-    """Address to serve on; this machine alone by default."""
+    """Address to serve on; this machine alone by default. With 0.0.0.0 whoever reaches this machine
+    over the network and has the printed address, token included, can look, act and save."""
     port: int = 8080
     """Port to serve on."""
     no_browser: bool = False

@@ -6,6 +6,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import torch
@@ -30,8 +31,8 @@ def listening(port: int) -> set[str]:
     return found
 
 
-def port_of(shown) -> int:
-    return int(shown.address.rsplit(":", 1)[1])
+def port_of(shown):
+    return urlsplit(shown.address).port
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads Linux's table of sockets")
