@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from typing import Any
 
@@ -12,7 +13,7 @@ from splatworld.viewer.callbacks import reported
 from splatworld.viewer.clicks import Clicks, Listener
 
 
-class BodyTab:
+class BodyTab(ABC):
     """Hides bodies and listens to clicks.
 
     Attributes:
@@ -43,9 +44,9 @@ class BodyTab:
         self.hidden, self.alone = set(), False
         self.refresh()
 
+    @abstractmethod
     def refresh(self) -> None:
         """Bring the page up to what is selected and hidden now."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Change nothing more on the page; waits for what is being shown."""
@@ -57,13 +58,13 @@ class BodyTab:
         self.close()
         self._clicks.release(self._listener)
 
+    @abstractmethod
     def _selected(self, verb: str) -> Hashable:
         """What stands for the selected body among the hidden ones.
 
         Raises:
             InputError: none is selected.
         """
-        raise NotImplementedError
 
     def _add_show(self, server: viser.ViserServer) -> None:
         show = server.gui.add_button_group("Show", ("Hide it", "Alone", "All"))
