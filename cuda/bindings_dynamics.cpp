@@ -215,11 +215,12 @@ void bind_dynamics(nb::module_& m) {
   });
   m.def("find_islands", [](const PackedScene& scene, const IslandLimits& limits, Array<double> poses,
                            Array<double> twists, Array<double> ends, Array<uint8_t> unsure, double seconds,
-                           bool gravity, Array<uint8_t> room, Array<uint8_t> awake, Array<uint8_t> fine) {
+                           bool gravity, Array<uint8_t> room, Array<uint8_t> awake, Array<uint8_t> fine,
+                           Array<uint8_t> driven) {
     nb::gil_scoped_release release;
     find_islands(scene.view(), limits,
                  {poses.data(), twists.data(), ends.data(), unsure.data(), seconds, gravity}, rooms_of(room),
-                 awake.data(), fine.data());
+                 {awake.data(), fine.data(), driven.data()});
   });
   m.def("find_touches", [](const PackedScene& scene, const TouchRules& rules, Array<double> poses, Array<double> ends,
                            Array<uint8_t> wanted, Array<int64_t> first, Array<uint8_t> room, const Touches& out) {

@@ -71,10 +71,12 @@ struct IslandInputs {
   double seconds;
   bool gravity;
 };
+struct IslandOutputs {
+  uint8_t *awake, *fine, *driven;  // [S, B]
+};
 int64_t islands_room(const SceneArrays& scene);
-// awake, fine [S, B]
 void find_islands(const SceneArrays& scene, const IslandLimits& limits, const IslandInputs& in, const Rooms& rooms,
-                  uint8_t* awake, uint8_t* fine);
+                  const IslandOutputs& out);
 
 // touches.cpp
 constexpr int TOUCH_SLOTS = 8;

@@ -10,7 +10,7 @@ namespace {
 
 struct Room {
   double *now, *next, *reached, *ends, *ways, *motion;  // [S, B, 7 or 6]
-  uint8_t *awake, *fine, *wanted;                       // [S, B]
+  uint8_t *awake, *fine, *driven, *wanted;              // [S, B]
   float *squeezed, *left;                               // [S]
   int64_t *first, *state, *body, *again;                // [S + 1], [N]
   TouchArrays touch;                                    // [N]
@@ -24,7 +24,7 @@ struct Room {
     const int64_t bodies = states * scene.bodies, slots = bodies * TOUCH_SLOTS;
     for (double** each : {&now, &next, &reached, &ends}) *each = cut.take<double>(7 * bodies);
     for (double** each : {&ways, &motion}) *each = cut.take<double>(6 * bodies);
-    for (uint8_t** each : {&awake, &fine, &wanted}) *each = cut.take<uint8_t>(bodies);
+    for (uint8_t** each : {&awake, &fine, &driven, &wanted}) *each = cut.take<uint8_t>(bodies);
     for (float** each : {&squeezed, &left}) *each = cut.take<float>(states);
     first = cut.take<int64_t>(states + 1);
     for (int64_t** each : {&state, &body, &again}) *each = cut.take<int64_t>(bodies);
@@ -57,7 +57,7 @@ struct Part {
     const bool gravity = std::any_of(in.gravity, in.gravity + 3, [](float g) { return g != 0; });
     sweep_tools(scene, rules.sweep, in.poses, in.ends, work, out.done, room.ways, room.reached);
     find_islands(scene, rules.islands, {in.poses, in.twists, room.reached, in.unsure, rules.seconds, gravity}, work,
-                 room.awake, room.fine);
+                 {room.awake, room.fine, room.driven});
     std::fill(out.failed, out.failed + scene.states, uint8_t{0});
     std::copy(in.poses, in.poses + 7 * bodies, room.now);
     std::copy(in.twists, in.twists + 6 * bodies, out.twists);
@@ -166,11 +166,9 @@ struct Part {
   void finish() {
     bool pinched = false;
     for (int64_t s = 0; s < scene.states; ++s) {
-      const double* ways = room.ways + 6 * s * scene.bodies;
-      const bool alone = std::all_of(ways, ways + 6 * scene.bodies, [](double w) { return w == 0; });
       for (int64_t i = s * scene.bodies; i < (s + 1) * scene.bodies; ++i) {
         double* twist = out.twists + 6 * i;
-        if (alone && room.awake[i] && !room.fine[i]) calm(in.twists + 6 * i, twist);
+        if (room.awake[i] && !room.fine[i] && !room.driven[i]) calm(in.twists + 6 * i, twist);
         const bool moved = !std::equal(room.now + 7 * i, room.now + 7 * i + 7, in.poses + 7 * i);
         out.awake[i] = room.awake[i] || (scene.kinds[i] == FREE && moved);
         if (out.awake[i] && is_still(twist, rules.islands)) std::fill(twist, twist + 6, 0.0);

@@ -21,11 +21,11 @@ struct Search {
   const SceneArrays& scene;
   const IslandLimits& limits;
   Placed placed;
-  uint8_t *link, *active, *lively, *collides, *held, *unsure;
+  uint8_t *link, *active, *lively, *led, *collides, *held, *unsure;
 
   Search(Cutter& cut, const SceneArrays& of, const IslandLimits& within)
       : scene(of), limits(within), placed(cut, of), link(cut.take<uint8_t>(of.pairs)),
-        active(cut.take<uint8_t>(of.bodies)), lively(cut.take<uint8_t>(of.bodies)),
+        active(cut.take<uint8_t>(of.bodies)), lively(cut.take<uint8_t>(of.bodies)), led(cut.take<uint8_t>(of.bodies)),
         collides(cut.take<uint8_t>(of.bodies)), held(cut.take<uint8_t>(of.bodies)),
         unsure(cut.take<uint8_t>(of.bodies)) {}
 
@@ -99,16 +99,17 @@ struct Search {
     }
   }
 
-  void run(int64_t s, const IslandInputs& in, uint8_t* awake, uint8_t* fine) {
+  void run(int64_t s, const IslandInputs& in, uint8_t* awake, uint8_t* fine, uint8_t* driven) {
     const int64_t bodies = scene.bodies, first = s * bodies;
     const double *poses = in.poses + 7 * first, *ends = in.ends + 7 * first, *twists = in.twists + 6 * first;
     const uint8_t* kinds = scene.kinds + first;
     bool any = false;
     for (int64_t b = 0; b < bodies; ++b) {
       const bool free = kinds[b] == FREE, unsettled = free && !is_still(twists + 6 * b, limits);
-      active[b] = unsettled || (kinds[b] == TOOL && !std::equal(poses + 7 * b, poses + 7 * b + 7, ends + 7 * b));
+      led[b] = kinds[b] == TOOL && !std::equal(poses + 7 * b, poses + 7 * b + 7, ends + 7 * b);
+      active[b] = unsettled || led[b];
       unsure[b] = free && (in.unsure[first + b] || unsettled) && in.gravity;
-      lively[b] = collides[b] = held[b] = awake[b] = fine[b] = false;
+      lively[b] = collides[b] = held[b] = awake[b] = fine[b] = driven[b] = false;
       any |= active[b] || unsure[b];
     }
     if (!any) return;
@@ -128,7 +129,8 @@ struct Search {
     for (int64_t b = 0; b < bodies; ++b) awake[b] = active[b] && kinds[b] == FREE;
     // A tool that joins two islands does not make one's pace the other's.
     spread(lively, FREE);
-    for (int64_t b = 0; b < bodies; ++b) fine[b] = awake[b] && lively[b];
+    spread(led, TOOL);
+    for (int64_t b = 0; b < bodies; ++b) fine[b] = awake[b] && lively[b], driven[b] = awake[b] && led[b];
   }
 };
 
@@ -141,11 +143,12 @@ int64_t islands_room(const SceneArrays& scene) {
 }
 
 void find_islands(const SceneArrays& scene, const IslandLimits& limits, const IslandInputs& in, const Rooms& rooms,
-                  uint8_t* awake, uint8_t* fine) {
+                  const IslandOutputs& out) {
   for_each(scene.states, rooms, [&](char* bytes, int64_t s) {
     Cutter cut(bytes);
     Search search(cut, scene, limits);
-    search.run(s, in, awake + s * scene.bodies, fine + s * scene.bodies);
+    const int64_t first = s * scene.bodies;
+    search.run(s, in, out.awake + first, out.fine + first, out.driven + first);
   });
 }
 

@@ -34,10 +34,12 @@ class Islands:
     Attributes:
         awake: [S, B] bool, free bodies to predict.
         fine: [S, B] bool, those of them in short steps.
+        driven: [S, B] bool, those of them that hang together with a tool that moves.
     """
 
     awake: Tensor
     fine: Tensor
+    driven: Tensor
 
 
 def still(twists: Tensor) -> Tensor:
@@ -63,14 +65,14 @@ def find_islands(
         unsure: [S, B] bool, bodies whose support may have changed; of those at rest only they are looked at.
     """
     kernels = native.load()
-    awake, fine = torch.empty(2, *scene.free.shape, dtype=torch.bool)
+    found = Islands(*torch.empty(3, *scene.free.shape, dtype=torch.bool))
     places = scene.posed(poses), scene.numbers("twists", twists, 6), scene.posed(ends)
     within, gravity = room(kernels.islands_room(scene.packed)), bool(scene.gravity.any())
     kernels.find_islands(
         scene.packed, rules(), *places, scene.flags("unsure", unsure), seconds, gravity, within,
-        awake.view(torch.uint8), fine.view(torch.uint8),
+        *(each.view(torch.uint8) for each in vars(found).values()),
     )  # fmt: skip
-    return Islands(awake, fine)
+    return found
 
 
 def rules() -> Any:

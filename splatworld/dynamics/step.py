@@ -103,8 +103,7 @@ def act(
             )
             failed = failed | bad
         squeezed = torch.maximum(squeezed, left)
-    alone = coarse & (way == 0).flatten(1).all(-1)[:, None]
-    now = replace(now, twists=_calmed(before.twists, now.twists, alone))
+    now = replace(now, twists=_calmed(before.twists, now.twists, coarse & ~islands.driven))
     touched = islands.awake | (scene.free & (now.poses != before.poses).any(-1))
     slow = touched & still(now.twists)
     now = replace(now, twists=torch.where(slow[..., None], 0.0, now.twists), awake=touched)
@@ -284,7 +283,7 @@ def _calmed(before: Tensor, after: Tensor, alone: Tensor) -> Tensor:
 
     Args:
         before, after: [S, B, 6].
-        alone: [S, B] bool, bodies that neither fly nor tip nor collide while no tool moves.
+        alone: [S, B] bool, bodies that neither fly nor tip nor collide, and that no tool moves.
     """
     was, now = (twists.unflatten(-1, (2, 3)).norm(dim=-1) for twists in (before, after))
     limit = now.new_tensor([CREEP_SPEED, CREEP_SPIN])

@@ -146,7 +146,8 @@ def find_islands(
         # A tool that joins two islands does not make one's pace the other's.
         bodies = _closure(linked & free[:, None] & free[..., None])
         fine = awake & ((bodies & lively[:, None]).any(-1) | lively)
-        return Islands(awake, fine)
+        driven = awake & (together & (scene.tool & (ends != poses).any(-1))[:, None]).any(-1)
+        return Islands(awake, fine, driven)
 
 
 def _held(scene: Scene, poses: Tensor, wanted: Tensor) -> Tensor:

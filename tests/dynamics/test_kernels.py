@@ -77,6 +77,8 @@ def test_islands_are_those_of_the_reference(drawn):
     assert 0 < int(one.fine.sum()) < int(one.awake.sum()) < int(scene.free.sum())
     assert torch.equal(one.awake, other.awake)
     assert torch.equal(one.fine, other.fine)
+    assert 0 < int(one.driven.sum()) < int(one.awake.sum())
+    assert torch.equal(one.driven, other.driven)
 
 
 def test_overlaps_are_solved_as_by_the_reference(drawn):
