@@ -11,14 +11,15 @@ from splatworld.viewer.callbacks import reported
 
 
 def add_download(
-    server: viser.ViserServer, label: str, made: Callable[[viser.ClientHandle], tuple[str, bytes]], **look: Any
+    server: viser.ViserServer, label: str, made: Callable[[viser.ClientHandle], tuple[str, bytes] | None], **look: Any
 ) -> viser.GuiButtonHandle:
     """A button that sends a file to who presses it.
 
     Args:
         server: of the page.
         label: of the button.
-        made: makes the file for a browser: its name and what it holds. The button waits meanwhile.
+        made: makes the file for a browser: its name and what it holds; None for no file after all. The button waits
+            meanwhile.
         look: further arguments of viser's `add_button`.
     """
     button = server.gui.add_button(label, **look)
@@ -29,9 +30,10 @@ def add_download(
         assert event.client is not None
         button.disabled = True
         try:
-            name, content = made(event.client)
+            file = made(event.client)
         finally:
             button.disabled = False
-        event.client.send_file_download(name, content, save_immediately=True)
+        if file is not None:
+            event.client.send_file_download(*file, save_immediately=True)
 
     return button

@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 import viser
+from scipy.interpolate import CubicSpline
 from torch import Tensor
 
 from splatworld.core import pose
@@ -53,6 +57,46 @@ class View:
         """[3] what is up in the picture."""
         return -self._axes[:, 1]
 
+    def camera(self, size: tuple[int, int]) -> Camera:
+        """The camera whose picture, of a size in px, shows this."""
+        focal = size[1] / 2 / math.tan(self.fov / 2)
+        return Camera(
+            focal=torch.tensor([focal, focal], dtype=torch.float64),
+            center=torch.tensor(size, dtype=torch.float64) / 2,
+            size=size,
+            world_from_camera=torch.from_numpy(np.concatenate([self.position, self.wxyz])),
+        )
+
+
+@dataclass(frozen=True)
+class CameraPath:
+    """A smooth way of the eye through views, which begins and ends at rest.
+
+    Attributes:
+        views: one or more.
+        times: s at which it is there, each later than the one before.
+    """
+
+    views: tuple[View, ...]
+    times: tuple[float, ...]
+
+    def at(self, time: float) -> View:
+        """The view at a time in s; the first one before it begins, the last one when it is over."""
+        if len(self.views) == 1:
+            return self.views[0]
+        numbers = self._spline(min(max(time, self.times[0]), self.times[-1]))
+        wxyz = numbers[3:7] / np.linalg.norm(numbers[3:7])
+        return View(numbers[:3], wxyz, float(np.exp(numbers[7])), float(numbers[8]))
+
+    @cached_property
+    def _spline(self) -> CubicSpline:
+        wxyz = np.stack([view.wxyz for view in self.views])
+        for one, other in pairwise(wxyz):
+            other *= 1 if one @ other >= 0 else -1  # the shorter of the two turns
+        rest = [[math.log(view.distance), view.fov] for view in self.views]
+        numbers = np.hstack([np.stack([view.position for view in self.views]), wxyz, np.array(rest)])
+        return CubicSpline(self.times, numbers, bc_type="clamped")
+
 
 def view_of(camera: Camera, means: Tensor, *, aspect: float | None = None) -> View:
     """The view of a capture's camera; its principal point moves to the middle of the window.
@@ -90,14 +134,13 @@ def camera_of(view: viser.CameraHandle, longest: int | None = None) -> Camera:
     width, height = view.image_width, view.image_height
     factor = 1.0 if longest is None else longest / max(width, height)
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    focal = size[1] / 2 / math.tan(view.fov / 2)
-    numbers = np.concatenate([view.position, view.wxyz])
-    return Camera(
-        focal=torch.tensor([focal, focal], dtype=torch.float64),
-        center=torch.tensor(size, dtype=torch.float64) / 2,
-        size=size,
-        world_from_camera=torch.from_numpy(numbers),
-    )
+    return now_of(view).camera(size)
+
+
+def now_of(view: viser.CameraHandle) -> View:
+    """What a browser's window shows now."""
+    distance = float(np.linalg.norm(view.look_at - view.position))
+    return View(view.position.copy(), view.wxyz.copy(), distance, view.fov)
 
 
 _flights: WeakKeyDictionary[viser.ClientHandle, object] = WeakKeyDictionary()
@@ -106,33 +149,40 @@ _lock = threading.Lock()
 
 def fly(client: viser.ClientHandle, goal: View, *, seconds: float = FLIGHT_SECONDS) -> None:
     """Move a browser's view to `goal` and return when it is there; a later flight takes over from an earlier one."""
+    if seconds:
+        fly_along(client, CameraPath((now_of(client.camera), goal), (0.0, seconds)), lambda _: True)
+    else:
+        with _lock:
+            _flights[client] = object()
+        _set(client, goal)
+
+
+def fly_along(
+    client: viser.ClientHandle, path: CameraPath, going: Callable[[float], bool], *, rate: float = 1.0
+) -> None:
+    """Move a browser's view along a path, until it is over or another flight takes over.
+
+    Args:
+        client: the browser.
+        path: of one view or more.
+        going: told the time of each step in s; says whether to go on.
+        rate: seconds of the path in a second.
+    """
     flight = object()
     with _lock:
         _flights[client] = flight
-    now = client.camera
-    start = View(now.position.copy(), now.wxyz.copy(), float(np.linalg.norm(now.look_at - now.position)), now.fov)
-    steps = max(1, round(seconds * STEPS_PER_SECOND))
-    for step in range(1, steps + 1):
+    begin, time_now = time.monotonic(), path.times[0]
+    while True:
         with _lock:
             if _flights.get(client) is not flight:
                 return
-        _set(client, goal if step == steps else between(start, goal, step / steps))
-        if step < steps:
-            time.sleep(1 / STEPS_PER_SECOND)
-
-
-def between(start: View, goal: View, share: float) -> View:
-    """The view a share of the way along a flight, which starts and ends at rest."""
-    share = share * share * (3 - 2 * share)
-    quats = np.stack([start.wxyz, goal.wxyz if start.wxyz @ goal.wxyz >= 0 else -goal.wxyz])
-    turn = pose.log(torch.tensor([0, 0, 0, *_times_inverse(quats[1], quats[0])], dtype=torch.float64))
-    part = pose.exp(turn * share)[3:]
-    return View(
-        position=(1 - share) * start.position + share * goal.position,
-        wxyz=pose.multiply_quats(part, torch.from_numpy(quats[0])).numpy(),
-        distance=start.distance ** (1 - share) * goal.distance**share,
-        fov=(1 - share) * start.fov + share * goal.fov,
-    )
+        if not going(time_now):
+            return
+        _set(client, path.at(time_now))
+        if time_now >= path.times[-1]:
+            return
+        time.sleep(1 / STEPS_PER_SECOND)
+        time_now = min(path.times[0] + rate * (time.monotonic() - begin), path.times[-1])
 
 
 def horizontal(wxyz: np.ndarray) -> np.ndarray:
@@ -152,7 +202,3 @@ def _set(client: viser.ClientHandle, view: View) -> None:
         client.camera.position = view.position
         client.camera.look_at = view.target
         client.camera.fov = view.fov
-
-
-def _times_inverse(a: np.ndarray, b: np.ndarray) -> list[float]:
-    return pose.multiply_quats(torch.from_numpy(a), pose.conjugate_quat(torch.from_numpy(b))).tolist()

@@ -18,6 +18,7 @@ from splatworld.viewer.clicks import Clicks
 from splatworld.viewer.compare import HeldOutTab
 from splatworld.viewer.edits import Edits
 from splatworld.viewer.exact import ExactPicture
+from splatworld.viewer.film_tab import FilmTab
 from splatworld.viewer.flight import UP, View, view_of
 from splatworld.viewer.markup import table
 from splatworld.viewer.measure import Measure
@@ -43,6 +44,7 @@ class Page:
         cameras: the cameras in the scene and their tab.
         held_out: the tab of held-out frames.
         exact: the part that renders what the window shows.
+        film: the tab that films along a path.
         bodies: the tab of bodies.
         measure: the tab that measures and sets the scale.
         start: the view to begin with.
@@ -80,6 +82,8 @@ class Page:
                 self.exact = ExactPicture(server, self.source, lambda: (edits.world, None))
             with server.gui.add_folder("Screenshot"):
                 add_screenshot_button(server, self.source, BACKGROUND)
+        with self._tabs.add_tab("Film"):
+            self.film = FilmTab(server, self.source, lambda: (edits.world, None))
         with self._tabs.add_tab("Scale"):
             self.measure = Measure(server, edits, clicks, rescaled)
         self.start = first_view(self.source)
@@ -88,13 +92,14 @@ class Page:
         """Take the world off the page."""
         self.close()
         self.measure.remove()
-        for node in (self.bodies, self.nodes, self.cameras, self._guides, self._unseen, self._tabs):
+        for node in (self.bodies, self.nodes, self.cameras, self.film, self._guides, self._unseen, self._tabs):
             node.remove()
 
     def close(self) -> None:
         """Change nothing more on the page."""
         self.held_out.close()
         self.exact.close()
+        self.film.close()
         self.bodies.close()
 
     def _corrected(self) -> None:

@@ -18,6 +18,7 @@ from splatworld.viewer.callbacks import reported
 from splatworld.viewer.cameras import CamerasTab
 from splatworld.viewer.clicks import Clicks
 from splatworld.viewer.exact import ExactPicture
+from splatworld.viewer.film_tab import FilmTab
 from splatworld.viewer.flight import View, fly
 from splatworld.viewer.markup import table
 from splatworld.viewer.page import BACKGROUND, Guides, first_view, summary
@@ -48,6 +49,7 @@ class RolloutPage:
         plots: the tab that plots them over time.
         cameras: the cameras in the scene and their tab.
         exact: the part that renders what the window shows.
+        film: the tab that films along a path while the rollout plays.
         start: the view to begin with.
     """
 
@@ -96,6 +98,8 @@ class RolloutPage:
                 add_screenshot_button(server, source, BACKGROUND)
             with server.gui.add_folder("Share"):
                 add_share_button(server, source.name, self.stage, self.timeline)
+        with self._tabs.add_tab("Film"):
+            self.film = FilmTab(server, source, lambda: (source.world, self._showing()[0]), self.timeline)
         with self._tabs.add_tab("World"):
             server.gui.add_html(table(summary(source, source.world, self.stage.drawn)))
             self._guides, self._unseen = Guides(server, source), Unseen(server, source.world)
@@ -104,7 +108,7 @@ class RolloutPage:
     def remove(self) -> None:
         """Take the world off the page."""
         self.close()
-        scene = (self.bodies, self.stage, self.cameras, self._guides, self._unseen)
+        scene = (self.bodies, self.stage, self.cameras, self.film, self._guides, self._unseen)
         for part in (self.plan, self.act, self.timeline, *scene, self._tabs):
             if part is not None:
                 part.remove()
@@ -116,6 +120,7 @@ class RolloutPage:
                 part.close()
         self.timeline.close()
         self.exact.close()
+        self.film.close()
         self.bodies.close()
         self.plots.close()
 

@@ -95,6 +95,11 @@ class Timeline:
         """s, of the step that is shown."""
         return self._start + self.clock.step * ACTION_SECONDS
 
+    @property
+    def end(self) -> float:
+        """s, of the last step."""
+        return self._start + self.clock.last * ACTION_SECONDS
+
     def cover(self, start: float, last: int) -> None:
         """Go from another time in s on, so many steps; what is shown stays if it is among them."""
         if (start, last) == (self._start, self.clock.last):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from splatworld.core import pose
-from splatworld.core.camera import Camera
+from splatworld.core.camera import Camera, stack
 from splatworld.core.state import State
 from splatworld.core.world import World
 from splatworld.render.pictures import to_bytes
@@ -21,24 +21,33 @@ AT_ONCE = 10
 
 
 def frames_between(states: State, count: int) -> State:
-    """States [T + 1] with `count` - 1 more between each two: [T * count + 1].
+    """States [T + 1] with `count` - 1 more between each two: [T * count + 1]; see `states_between`."""
+    return states_between(states, torch.arange((len(states.time) - 1) * count + 1, dtype=torch.float64) / count)
+
+
+def states_between(states: State, at: Tensor) -> State:
+    """States [T + 1] at instants between them.
 
     Poses go straight and turn evenly, near enough for turns in a tenth of a second; all else is as at the state before.
+
+    Args:
+        states: one after the other.
+        at: [F] from 0 to T, in steps from one state to the next.
     """
-    steps = len(states.time)
-    at = torch.arange((steps - 1) * count + 1)
-    before, share = at // count, (at % count)[:, None, None] / count
-    after = (before + 1).clamp(max=steps - 1)
+    before = at.floor().long()
+    share, after = (at - before)[:, None, None], (before + 1).clamp(max=len(states.time) - 1)
     values = {f.name: getattr(states, f.name)[before] for f in fields(State)}
     for name in ("world_from_body", "nodes"):
         values[name] = _between(values[name], getattr(states, name)[after], share)
     return State(**values)
 
 
-def film(world: World, states: State, camera: Camera) -> Iterator[np.ndarray]:
-    """Pictures [H, W, 3] uint8 of states [T], one after the other."""
+def film(world: World, states: State, camera: Camera | list[Camera]) -> Iterator[np.ndarray]:
+    """Pictures [H, W, 3] uint8 of states [T], one after the other; by one camera, or by one of one size for each."""
     for first in range(0, len(states.time), AT_ONCE):
-        yield from to_bytes(render(world, states[first : first + AT_ONCE], camera).image)
+        part = slice(first, first + AT_ONCE)
+        seen = camera if isinstance(camera, Camera) else stack(camera[part])
+        yield from to_bytes(render(world, states[part], seen).image)
 
 
 def _between(one: Tensor, other: Tensor, share: Tensor) -> Tensor:

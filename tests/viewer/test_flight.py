@@ -19,7 +19,14 @@ def world():
 
 def window(view, width, height):
     """A browser's camera that shows `view`."""
-    return SimpleNamespace(position=view.position, wxyz=view.wxyz, fov=view.fov, image_width=width, image_height=height)
+    return SimpleNamespace(
+        position=view.position,
+        wxyz=view.wxyz,
+        look_at=view.target,
+        fov=view.fov,
+        image_width=width,
+        image_height=height,
+    )
 
 
 def test_a_window_of_the_frames_shape_has_the_frames_camera(world):
@@ -68,13 +75,32 @@ def test_flights_start_and_end_where_they_should():
     start = flight.View(np.zeros(3), np.array([1.0, 0, 0, 0]), 1.0, 0.5)
     turned = np.array([-math.cos(0.6), 0, 0, -math.sin(0.6)])  # the same turn as with the other sign
     goal = flight.View(np.ones(3), turned, 4.0, 1.0)
-    assert np.allclose(flight.between(start, goal, 0).wxyz, start.wxyz)
-    end = flight.between(start, goal, 1)
-    assert np.allclose(np.abs(end.wxyz @ goal.wxyz), 1)
-    middle = flight.between(start, goal, 0.5)
+    path = flight.CameraPath((start, goal), (3.0, 5.0))
+    for early in (0.0, 3.0):
+        assert np.allclose(path.at(early).wxyz, start.wxyz)
+    assert np.allclose(np.abs(path.at(9.0).wxyz @ goal.wxyz), 1)
+    middle = path.at(4.0)
     assert np.allclose(np.abs(middle.wxyz), [math.cos(0.3), 0, 0, math.sin(0.3)])
     assert np.allclose(middle.position, 0.5)
     assert middle.distance == pytest.approx(2.0)
     assert middle.fov == pytest.approx(0.75)
-    still = flight.between(start, start, 0.3)
-    assert np.array_equal(still.wxyz, start.wxyz)
+    still = flight.CameraPath((start, start), (0.0, 1.0)).at(0.3)
+    np.testing.assert_allclose(still.wxyz, start.wxyz)
+
+
+def test_paths_go_through_their_views_without_a_jerk():
+    turns = (0.0, 0.5, 0.4, 1.5)
+    views = tuple(
+        flight.View(np.array([i, i * i, 0.0]), np.array([math.cos(a), 0, 0, math.sin(a)]), 1.0 + i, 0.8)
+        for i, a in enumerate(turns)
+    )
+    path = flight.CameraPath(views, (0.0, 1.0, 1.5, 4.0))
+    for view, time in zip(views, path.times, strict=True):
+        found = path.at(time)
+        np.testing.assert_allclose(found.position, view.position, atol=1e-9)
+        np.testing.assert_allclose(found.wxyz, view.wxyz, atol=1e-9)
+        assert found.distance == pytest.approx(view.distance)
+    speeds = np.linalg.norm(np.diff([path.at(t).position for t in np.linspace(0, 4, 401)], axis=0), axis=1) / 0.01
+    assert max(speeds[0], speeds[-1]) < 0.3  # from rest and to it
+    assert np.abs(np.diff(speeds)).max() < 0.05 * speeds.max()
+    assert flight.CameraPath(views[:1], (2.0,)).at(7.0) is views[0]
