@@ -99,7 +99,20 @@ def fixture_run(run: Run) -> dict[str, Any]:
     return play(run.kind, run.model, run.number)
 
 
-RUNNERS = {"oracle": oracle_run, "fixture": fixture_run, "pusht": pusht_run, "imagination": imagined_run}
+def grasp_run(run: Run) -> dict[str, Any]:
+    """One body that a gripper puts somewhere else."""
+    from splatworld.evaluate.planning_grasp import play
+
+    return play(run.model, run.number)
+
+
+RUNNERS = {
+    "oracle": oracle_run,
+    "fixture": fixture_run,
+    "grasp": grasp_run,
+    "pusht": pusht_run,
+    "imagination": imagined_run,
+}
 
 
 def run_all(

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 
 import manifold3d
@@ -95,3 +96,25 @@ def _decompose(body: manifold3d.Manifold, threshold: float) -> tuple[Mesh, ...]:
         with suppress(InputError):  # a sliver without volume
             hulls.append(convex_hull(torch.from_numpy(parts[name])))
     return tuple(hulls)
+
+
+def crossed(planes: Sequence[np.ndarray], starts: np.ndarray, ways: np.ndarray) -> np.ndarray:
+    """[L, 2] m along lines from starts [L, 3], where they first enter and last leave the union of convex solids; NaN
+    for those that miss it.
+
+    Args:
+        planes: [F, 4] outward unit normal and minus the offset of each face of a solid, as of scipy's `ConvexHull`.
+        starts: m; lines go on behind them.
+        ways: [L, 3] or [1, 3] unit.
+    """
+    low, high = np.full(len(starts), np.inf), np.full(len(starts), -np.inf)
+    for faces in planes:
+        rate, gap = ways @ faces[:, :3].T, starts @ faces[:, :3].T + faces[:, 3]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            cut = -gap / rate
+        enter = np.where(rate < -1e-12, cut, -np.inf).max(1)
+        leave = np.where(rate > 1e-12, cut, np.inf).min(1)
+        inside = (enter < leave) & ~((np.abs(rate) <= 1e-12) & (gap > 0)).any(1)
+        low, high = np.where(inside, np.minimum(low, enter), low), np.where(inside, np.maximum(high, leave), high)
+    missed = low > high
+    return np.stack([np.where(missed, np.nan, low), np.where(missed, np.nan, high)], axis=-1)

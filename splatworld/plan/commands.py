@@ -40,6 +40,15 @@ def tool_pose(world: World, state: State) -> Tensor:
     return state.world_from_body[..., robot_of(world).tool, :]
 
 
+def turned_tool(world: World, state: State, places: Tensor, heading: float) -> Tensor:
+    """[N, T, 7] the tool of states [N] at places [N, T, 4] (x, y, z m and a heading, rad), turned about the vertical
+    from how it is now, `heading`."""
+    half = (places[..., 3] - heading) / 2
+    turn = torch.stack([half.cos(), 0 * half, 0 * half, half.sin()], dim=-1)
+    now = tool_pose(world, state)[:, None, 3:].double()
+    return torch.cat([places[..., :3], pose.multiply_quats(turn, now)], dim=-1)
+
+
 def actions_along(world: World, state: State, places: Tensor) -> Tensor:
     """Actions [N, T, A] float64 that lead the tool along places, its heading and the gripper's width kept.
 
@@ -63,6 +72,20 @@ def actions_along(world: World, state: State, places: Tensor) -> Tensor:
         now = place_tool(world, now, torch.cat([places[:, t], heading], dim=-1))
         found.append(now.joints[:, columns])
     return clip_action(robot.action, torch.stack(found, dim=1).double())
+
+
+def actions_through(world: World, state: State, poses: Tensor, widths: Tensor) -> Tensor:
+    """Actions [N, T, A] float64 that lead the tool through poses and open the gripper's fingers to widths.
+
+    Args:
+        world: with a gripper that is led by its tool.
+        state: batch [N], where it begins.
+        poses: [N, T, 7] of the tool's frame at the end of each action.
+        widths: [N, T] m.
+    """
+    before = torch.cat([tool_pose(world, state)[:, None].double(), poses[:, :-1]], dim=1)
+    steps = pose_error(poses, before)
+    return clip_action(robot_of(world).action, torch.cat([steps, widths[..., None]], dim=-1))
 
 
 def action_towards(world: World, state: State, target: Tensor, *, width: float | None = None) -> Tensor:

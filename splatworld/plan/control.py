@@ -170,12 +170,12 @@ class _Loop:
             for action in held[:now]:
                 self._act(action)
             waiting = held[now:]
-        reached = bool(self._goal.reached(self.state))
+        reached = self._is_reached()
         reason = "reached" if reached else self._over
         return Outcome(reached, reason, self.state, self._done, self._refused, tuple(self._seconds))
 
     def _is_reached(self) -> bool:
-        return bool(self._goal.reached(self.state))
+        return self._planner.is_done(self.state)
 
     def _act(self, action: Tensor) -> None:
         """One action, unless it is over."""

@@ -182,6 +182,31 @@ class KeepStill:
 
 
 @dataclass(frozen=True)
+class KeepUpright:
+    """A body shall not end tipped, however it is turned about the vertical.
+
+    Attributes:
+        body: index.
+        upright: [4] an orientation in which it is not.
+        weight: m that a radian counts.
+    """
+
+    body: int
+    upright: Tensor
+    weight: float = 0.05
+
+    def __call__(self, rollout: Rollout) -> Tensor:
+        return self.weight * self.tipped(last_state(rollout))
+
+    def tipped(self, state: State) -> Tensor:
+        """[...] rad."""
+        now = state.world_from_body[..., self.body, 3:]
+        turn = pose.multiply_quats(now, pose.conjugate_quat(self.upright.to(now)).expand_as(now))
+        up = pose.rotate(turn, torch.tensor([0.0, 0.0, 1.0]).to(now).expand(*now.shape[:-1], 3))
+        return torch.atan2(up[..., :2].norm(dim=-1), up[..., 2])
+
+
+@dataclass(frozen=True)
 class Smoothness:
     """Sum of squared changes from one action to the next.
 

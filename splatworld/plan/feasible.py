@@ -22,11 +22,14 @@ TIPPED = 0.35
 """rad by which its upright axis may differ."""
 
 
-def obstacle(world: World, shapes: Shapes, state: State, goal: Goal, config: PlanConfig) -> str | None:
-    """The first reason why a goal cannot be reached by pushing, in a sentence; None as far as is known."""
+def obstacle(
+    world: World, shapes: Shapes, state: State, goal: Goal, config: PlanConfig, *, lifts: bool = False
+) -> str | None:
+    """The first reason why a goal cannot be reached by pushing, or by lifting too, in a sentence; None as far as is
+    known."""
     poses = state.world_from_body.double().clone()
     for aim in goal.aims:
-        reason = _out_of_reach(world, aim.target(state), aim, config) or _not_by_pushing(world, state, aim)
+        reason = _out_of_reach(world, aim.target(state), aim, config) or _not_by_pushing(world, state, aim, lifts)
         if reason is not None:
             return reason
         if isinstance(aim, BodyToPose) and aim.radius > 0:
@@ -51,17 +54,17 @@ def _out_of_reach(world: World, target: Tensor, aim: object, config: PlanConfig)
     return f"the goal of {what}, {_shown(target)}, is out of the workspace from {_shown(low)} to {_shown(high)}."
 
 
-def _not_by_pushing(world: World, state: State, aim: object) -> str | None:
+def _not_by_pushing(world: World, state: State, aim: object, lifts: bool) -> str | None:
     if not isinstance(aim, BodyToPose):
         return None
     now, name = state.world_from_body[aim.body].double(), world.bodies[aim.body].name
-    if abs(float(aim.pose[2] - now[2])) > RAISED:
+    if not lifts and abs(float(aim.pose[2] - now[2])) > RAISED:
         rise = 100 * float(aim.pose[2] - now[2])
         return f"the goal of {name!r} is {rise:+.0f} cm from its height, and pushing lifts nothing."
     turn = pose.multiply_quats(aim.pose[3:], pose.conjugate_quat(now[3:]))
     up = pose.rotate(turn, torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64))
     if aim.radius > 0 and float(up[2]) < float(torch.tensor(TIPPED).cos()):
-        return f"at its goal {name!r} would lie on another side; pushing turns it about the vertical only."
+        return f"at its goal {name!r} would lie on another side; what is done turns it about the vertical only."
     return None
 
 

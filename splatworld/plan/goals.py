@@ -26,6 +26,7 @@ from splatworld.plan.cost import (
     Cost,
     JointTo,
     KeepStill,
+    KeepUpright,
     Reach,
 )
 from splatworld.plan.sight import KeepVisible
@@ -149,7 +150,8 @@ def goal_of_document(world: World, state: State, document: Any) -> Goal:
                   {"body": "drawer", "joint": 0.2},
                   {"body": "pen", "low": [-0.1, -0.1, 0], "high": [0.1, 0.1, 0.1]},
                   {"tool": [0.2, 0.0, 0.3]}],
-         "keep": [{"still": ["glass"]}, {"clear": "vase", "distance": 0.03}, {"visible": "mug", "camera": "front"}],
+         "keep": [{"still": ["glass"]}, {"clear": "vase", "distance": 0.03}, {"visible": "mug", "camera": "front"},
+                  {"upright": "mug"}],
          "tolerance": {"position": 0.02, "angle": 15}}
 
     Lengths in m, angles in degrees about z from how the body lies now, hinges in degrees; a position of two numbers
@@ -179,7 +181,7 @@ def goal_of_document(world: World, state: State, document: Any) -> Goal:
     for body in meant:
         if meant.count(body) > 1:
             raise InputError(f"goal: two aims for {world.bodies[body].name!r}, which cannot both be reached; keep one.")
-    keeps = tuple(_keep(world, entry, meant) for entry in _of_kind("keep", document.get("keep", []), list))
+    keeps = tuple(_keep(world, state, entry, meant) for entry in _of_kind("keep", document.get("keep", []), list))
     return Goal(aims, keeps)
 
 
@@ -221,9 +223,12 @@ def _aim(world: World, state: State, entry: Any, limits: dict[str, float]) -> Ai
     )
 
 
-def _keep(world: World, entry: Any, meant: list[int]) -> Cost:
+def _keep(world: World, state: State, entry: Any, meant: list[int]) -> Cost:
     entry = _of_kind("keep", entry, dict)
-    _only("goal.keep", entry, ("still", "clear", "distance", "visible", "camera"))
+    _only("goal.keep", entry, ("still", "clear", "distance", "visible", "camera", "upright"))
+    if "upright" in entry:
+        body = _movable(world, body_named(world, entry["upright"]))
+        return KeepUpright(body, state.world_from_body[body, 3:])
     if "visible" in entry:
         camera = world.cameras.get(entry.get("camera", next(iter(world.cameras), None)))
         if camera is None:

@@ -40,7 +40,7 @@ def grip_impulses(world: World, pressed: Pressed, found: Touches) -> Tensor:
     if robot is None or len(robot.fingers) != 2 or not len(found):
         return nothing
     states, bodies = pressed.before.shape[:2]
-    opens = torch.stack([_opening(world, pressed.poses, finger) for finger in robot.fingers], dim=1)
+    opens = torch.stack([opening(world, pressed.poses, finger) for finger in robot.fingers], dim=1)
     parting = (pressed.along[:, robot.fingers[0], :3] - pressed.along[:, robot.fingers[1], :3]) * opens[:, 0]
     seconds = torch.full((states,), ACTION_SECONDS) if pressed.seconds is None else pressed.seconds
     links = torch.tensor(robot.fingers)
@@ -59,7 +59,7 @@ def grip_impulses(world: World, pressed: Pressed, found: Touches) -> Tensor:
     return torch.where(inner & gripped, share, nothing)
 
 
-def _opening(world: World, poses: Tensor, finger: int) -> Tensor:
+def opening(world: World, poses: Tensor, finger: int) -> Tensor:
     """[S, 3] unit, world axes, how a finger opens where bodies are at `poses` [S, B, 7]."""
     body = world.bodies[finger]
     assert body.joint is not None

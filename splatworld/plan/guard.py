@@ -13,7 +13,7 @@ from splatworld.plan.commands import robot_of
 from splatworld.robot.actions import apply_action
 
 CLEAR = 0.002
-"""m that links of a robot which do not hang on each other keep apart."""
+"""m that links of a robot which are not made to touch keep apart."""
 
 
 class Guard:
@@ -56,5 +56,6 @@ class Guard:
         return float(torch.maximum(self._box[0] - place, place - self._box[1]).clamp(min=0).norm())
 
     def _related(self, a: int, b: int) -> bool:
-        bodies = self._world.bodies
-        return bodies[a].parent == b or bodies[b].parent == a
+        """Whether one hangs on the other, or both are fingers, which are made to meet."""
+        bodies, fingers = self._world.bodies, robot_of(self._world).fingers
+        return bodies[a].parent == b or bodies[b].parent == a or (a in fingers and b in fingers)

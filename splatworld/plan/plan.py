@@ -22,6 +22,8 @@ from splatworld.plan.config import PlanConfig
 from splatworld.plan.cost import Reach
 from splatworld.plan.feasible import obstacle
 from splatworld.plan.goals import Goal
+from splatworld.plan.grasping import Grasping
+from splatworld.plan.hands import Hand, find_hand, surrounds
 from splatworld.plan.proposals import WITHIN, Pushes, joined, lay_out, sample_pushes, vary_pushes
 from splatworld.plan.search import Dynamics, Found, Search
 from splatworld.plan.site import Site, look
@@ -78,6 +80,7 @@ class Planner:
         self._rng = np.random.default_rng(self._config.seed)
         self._clock = Clock()
         self._kept: Pushes | None = None
+        self._grasps = Grasping(world, self._shapes, goal, self._config, self._rng)
         self._checked = False
 
     def plan(self, state: State, *, deadline: float | None = None) -> Plan:
@@ -89,16 +92,22 @@ class Planner:
             check_finite("plan", f"state.{name}", getattr(state, name))
         self._clock.start(begin, None if deadline is None else deadline / 1000)
         first = state[0] if state.batch else state
-        if bool(self._goal.reached(first)):
+        hand = find_hand(self._world, self._shapes, first)
+        if self._is_done(first, hand):
             return self._nothing(first, None, begin)
-        reason = None if self._checked else obstacle(self._world, self._shapes, first, self._goal, self._config)
+        reason = (
+            None
+            if self._checked
+            else obstacle(self._world, self._shapes, first, self._goal, self._config, lifts=hand is not None)
+        )
         self._checked = reason is None
         if reason is not None:
             return self._nothing(first, reason, begin)
         site = look(self._world, self._shapes, first, self._goal, self._config)
         search = Search(self._world, state, self._goal, self._dynamics, self._config, site, self._clock)
         if self._config.method == "pushes" and self._goal.bodies:
-            self._push(search, site, first)
+            if hand is None or not self._grasps.search(search, hand, first):
+                self._push(search, site, first)
         else:
             self._steer(search, first)
         last = time.perf_counter()
@@ -108,6 +117,15 @@ class Planner:
         made = self._whole(search.best, site, first)
         self._clock.ended(time.perf_counter() - last)
         return replace(made, candidates=search.count, seconds=time.perf_counter() - begin)
+
+    def is_done(self, state: State) -> bool:
+        """Whether nothing is left to do in a single state: the goal is reached, and no hand is about its bodies."""
+        return self._is_done(state, find_hand(self._world, self._shapes, state))
+
+    def _is_done(self, state: State, hand: Hand | None) -> bool:
+        if not bool(self._goal.reached(state)):
+            return False
+        return hand is None or not any(surrounds(hand, self._shapes, state, body) for body in self._goal.bodies)
 
     def _push(self, search: Search, site: Site, state: State) -> None:
         config, rng = self._config, self._rng
@@ -185,18 +203,22 @@ class Planner:
     def _whole(self, found: Found, site: Site, state: State) -> Plan:
         """The plan with the tool's way to where the push begins, which moves nothing and is not predicted."""
         push = found.rollout
-        if found.strokes is None:
+        strokes, ways = found.strokes, found.ways
+        if strokes is None and ways is None:
             return Plan(push.actions, found.cost, push, found.spread)
         world, one = self._world, expanded(state, 1)
-        way = torch.from_numpy(site.way(found.strokes.starts[0], float(found.strokes.travel[0])))
-        count = len(way)
-        places = torch.cat([way, tool_pose(world, state)[3:].expand(count, 4)], dim=-1)
-        going = place_tool(world, expanded(state, count), places)
+        if ways is not None:
+            going, led = self._grasps.approach(ways, state)
+        elif strokes is not None:
+            way = torch.from_numpy(site.way(strokes.starts[0], float(strokes.travel[0])))
+            places = torch.cat([way, tool_pose(world, state)[3:].expand(len(way), 4)], dim=-1)
+            going, led = place_tool(world, expanded(state, len(way)), places), actions_along(world, one, way[None])[0]
+        count = len(led)
         going = replace(going, time=state.time + 0.1 * torch.arange(1, count + 1))
         after = replace(push.states, time=push.states.time + 0.1 * count)
         parts = (one, going, after[1:])
         states = State(**{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(State)})
-        actions = torch.cat([actions_along(world, one, way[None])[0], push.actions])
+        actions = torch.cat([led, push.actions])
         std = blocked = None
         if push.std is not None:
             std = torch.cat([push.std.new_zeros(count, *push.std.shape[1:]), push.std])

@@ -14,13 +14,22 @@ from splatworld.core.rollout import Rollout
 from splatworld.core.state import State
 from splatworld.core.world import World
 from splatworld.plan import mppi
+from splatworld.plan.carrying import Ways
 from splatworld.plan.clock import Clock
-from splatworld.plan.commands import actions_along, actions_of_steps, expanded, misplaced, tool_pose
+from splatworld.plan.commands import (
+    actions_along,
+    actions_of_steps,
+    actions_through,
+    expanded,
+    misplaced,
+    tool_pose,
+    turned_tool,
+)
 from splatworld.plan.config import PlanConfig
 from splatworld.plan.goals import Goal
 from splatworld.plan.proposals import GAP, Pushes, Strokes
 from splatworld.plan.site import Site
-from splatworld.robot.actions import place_tool
+from splatworld.robot.actions import open_fingers, place_tool
 
 Dynamics = Callable[[World, State, Tensor], Rollout]
 """World, states [N], actions [N, T, A] -> rollouts [N] of T + 1 states, such as `dynamics.predict.predict`."""
@@ -38,8 +47,9 @@ class Found:
         cost: of the goal and of the tool's time, averaged over beliefs.
         spread: standard deviation of the goal's cost over beliefs.
         rollout: of the push alone, or of the whole sequence.
-        strokes: the one; None of a bare sequence.
-        push: its numbers; None of a bare sequence.
+        strokes: the one; None of others than pushes.
+        push: its numbers; None of others than pushes.
+        ways: the one of a grasp, and `tried`, its number among those that were tried; None of others.
     """
 
     cost: float
@@ -47,6 +57,8 @@ class Found:
     rollout: Rollout
     strokes: Strokes | None = None
     push: Pushes | None = None
+    ways: Ways | None = None
+    tried: int = 0
 
 
 class Search:
@@ -89,6 +101,31 @@ class Search:
             return costs
 
         return self._batches(len(pushes), batch)
+
+    def try_ways(self, ways: Ways, heading: float) -> np.ndarray:
+        """[M] costs of the first M <= N ways of a hand that is headed so now; infinite where an arm cannot get."""
+
+        def batch(rows: slice) -> np.ndarray:
+            part = ways[rows]
+            starts = self._for_beliefs(torch.from_numpy(part.starts))
+            states = self._repeated(len(part))
+            poses = turned_tool(self._world, states, starts[:, None, :4], heading)[:, 0]
+            states = open_fingers(self._world, place_tool(self._world, states, poses), starts[:, 4])
+            missed = misplaced(self._world, states, poses[:, :3]).reshape(len(part), -1).amax(dim=1) > MISSED
+            places = self._for_beliefs(torch.from_numpy(part.rows))
+            through = turned_tool(self._world, self._repeated(len(part)), places[..., :4], heading)
+            actions = actions_through(self._world, states, through, places[..., 4])
+            rollouts = self._dynamics(self._world, states, actions)
+            costs, spreads = self._judge(rollouts)
+            costs = costs + part.doubt + self._config.time_cost * part.seconds
+            costs = np.where(missed.numpy(), np.inf, costs)
+            k = int(np.argmin(costs))
+            if np.isfinite(costs[k]) and (self.best is None or costs[k] < self.best.cost):
+                one = _rollout_at(rollouts, k * len(self._beliefs.time))
+                self.best = Found(float(costs[k]), float(spreads[k]), one, ways=part[[k]], tried=rows.start + k)
+            return costs
+
+        return self._batches(len(ways), batch)
 
     def try_steps(self, steps: np.ndarray) -> np.ndarray:
         """[M] costs of the first M <= N sequences [N, H, A] of changes, see `actions_of_steps`."""

@@ -8,7 +8,7 @@ the body's shadow and the mirrored shadow of the tool (Lozano-Perez, "Spatial pl
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from scipy.spatial import ConvexHull, QhullError
@@ -31,12 +31,14 @@ class Obstacles:
         offsets: [P, E] m along the normals.
         owners: [P] bodies.
         boxes: [P, 4] m, least x and y, greatest x and y.
+        tops: [P] m, how high what casts the shadow reaches.
     """
 
     normals: np.ndarray
     offsets: np.ndarray
     owners: np.ndarray
     boxes: np.ndarray
+    tops: np.ndarray
 
     def gaps(self, points: np.ndarray) -> np.ndarray:
         """[P, N] m from points [N, 2] to each polygon, at most the distance; negative inside."""
@@ -69,7 +71,7 @@ class Obstacles:
         return found
 
     def _only(self, keep: np.ndarray) -> Obstacles:
-        return Obstacles(self.normals[keep], self.offsets[keep], self.owners[keep], self.boxes[keep])
+        return Obstacles(**{f.name: getattr(self, f.name)[keep] for f in fields(Obstacles)})
 
     def hits(self, points: np.ndarray, directions: np.ndarray) -> np.ndarray:
         """[P, N] m along unit directions [N, 2] from points [N, 2] to where a line enters each polygon, be it behind
@@ -96,7 +98,7 @@ def find_obstacles(world: World, shapes: Shapes, state: State, tool: np.ndarray,
     """
     low, high = tool[:, 2].min() + height + FLAT, tool[:, 2].max() + height
     mirrored = -hull(tool[:, :2])
-    edges, owners, boxes = [], [], []
+    edges, owners, boxes, tops = [], [], [], []
     for part, body in enumerate(shapes.part_bodies.tolist()):
         if world.bodies[body].kind == "robot":
             continue
@@ -107,12 +109,14 @@ def find_obstacles(world: World, shapes: Shapes, state: State, tool: np.ndarray,
         edges.append(_edges(grown))
         boxes.append([*grown.min(axis=0), *grown.max(axis=0)])
         owners.append(body)
+        tops.append(corners[:, 2].max())
     most = max((len(each) for each in edges), default=1)
     table = np.zeros((len(edges), most, 3))
     for row, each in zip(table, edges, strict=True):
         row[:] = each[0]
         row[: len(each)] = each
-    return Obstacles(table[..., :2], table[..., 2], np.array(owners, int), np.array(boxes).reshape(-1, 4))
+    boxed = np.array(boxes).reshape(-1, 4)
+    return Obstacles(table[..., :2], table[..., 2], np.array(owners, int), boxed, np.array(tops))
 
 
 def part_corners(shapes: Shapes, state: State, part: int) -> np.ndarray:

@@ -137,16 +137,23 @@ def place_tool(world: World, state: State, target: Tensor) -> State:
     return forward_kinematics(world, replace(state, world_from_body=poses))
 
 
+def open_fingers(world: World, state: State, width: Tensor) -> State:
+    """The state with the gripper's fingers apart by a width [...] m of the batch of the state; velocities stay.
+
+    Raises:
+        InputError: no robot.
+    """
+    fingers = tuple(index for index in _robot(world).fingers if index in driven_joints(world))
+    moved = _set_joints(world, state, fingers, (width[..., None] / 2).expand(*width.shape, len(fingers)))
+    return forward_kinematics(world, moved)
+
+
 def _move_tool(world: World, robot: Robot, state: State, values: Tensor) -> State:
     now = state.world_from_body[..., robot.tool, :]
     turned = pose.multiply_quats(pose.exp(values[..., :6])[..., 3:], now[..., 3:])
     target = torch.cat([now[..., :3] + values[..., :3], pose.normalize_quat(turned)], dim=-1)
     moved = place_tool(world, state, target)
-    if not robot.fingers:
-        return moved
-    fingers = tuple(index for index in robot.fingers if index in driven_joints(world))
-    moved = _set_joints(world, moved, fingers, (values[..., 6:7] / 2).expand(*values.shape[:-1], len(fingers)))
-    return forward_kinematics(world, moved)
+    return open_fingers(world, moved, values[..., 6]) if robot.fingers else moved
 
 
 def _carries(world: World, index: int, chain: list[int]) -> bool:

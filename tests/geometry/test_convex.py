@@ -1,13 +1,15 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import trimesh
+from scipy.spatial import ConvexHull
 
 from splatworld.core.checks import InputError
 from splatworld.geometry import convex
 from splatworld.geometry import mesh as meshes
-from splatworld.geometry.convex import convex_hull, convex_parts, is_convex
+from splatworld.geometry.convex import convex_hull, convex_parts, crossed, is_convex
 from tests.geometry import solids
 from tests.geometry.solids import L_BARS, box
 
@@ -37,3 +39,13 @@ def test_dents_within_the_noise_make_no_parts():
     rough = replace(dented, vertices=dented.vertices * (1 + bumps / 0.05))
     assert not is_convex(rough)
     assert len(convex_parts(rough, noise=0.002)) == 1
+
+
+def test_lines_enter_and_leave_the_union_of_solids():
+    corners = np.stack(np.meshgrid([0, 1.0], [0, 1.0], [0, 1.0]), axis=-1).reshape(-1, 3)
+    planes = [ConvexHull(corners + np.array([shift, 0, 0])).equations for shift in (0, 2)]
+    starts = np.array([[-1, 0.5, 0.5], [-1, 1.5, 0.5], [2.5, -3, 0.5]])
+    found = crossed(planes, starts, np.array([[1.0, 0, 0], [1.0, 0, 0], [0, 1.0, 0]]))
+    assert found[0] == pytest.approx([1, 4])
+    assert np.isnan(found[1]).all()
+    assert found[2] == pytest.approx([3, 4])

@@ -25,6 +25,18 @@ def rolled(*pushes):
     return plain(WORLD, STATE, torch.cat(pushes))
 
 
+def test_tipping_counts_and_turning_does_not():
+    document = {"aims": [{"body": "block 0", "position": [0, 0.2]}], "keep": [{"upright": "block 0"}]}
+    upright = goal_of_document(WORLD, STATE, document).keeps[0]
+    for twist, tipped in (((0, 0, 1.0), 0.0), ((0.3, 0, 0), 0.3)):
+        turned = STATE.world_from_body.clone()
+        turned[BLOCK, 3:] = pose.exp(torch.tensor([0, 0, 0, *twist]).double())[3:]
+        now = replace(STATE, world_from_body=turned)
+        assert float(upright.tipped(now)) == pytest.approx(tipped, abs=1e-6)
+        rollout = Rollout(torch.zeros(0, 6), expanded(now, 1), "")
+        assert float(upright(rollout)) == pytest.approx(0.05 * tipped, abs=1e-6)
+
+
 def test_costs_are_what_is_missing():
     still = rolled(push(0.0, steps=2))
     assert float(BodyToPose(BLOCK, at(0.03, 0.04, 0.025))(still)) == pytest.approx(0.05)

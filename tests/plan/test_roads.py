@@ -11,7 +11,7 @@ LOW, HIGH = np.array([-0.3, -0.3]), np.array([0.3, 0.3])
 def walls(*boxes):
     edges = [_edges(np.array([(a, b), (c, b), (c, d), (a, d)])) for a, b, c, d in boxes]
     table = np.stack(edges)
-    return Obstacles(table[..., :2], table[..., 2], np.arange(len(boxes)), np.array(boxes))
+    return Obstacles(table[..., :2], table[..., 2], np.arange(len(boxes)), np.array(boxes), np.ones(len(boxes)))
 
 
 def test_a_way_leads_around_and_is_not_much_longer_than_it_must_be():

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.spatial import ConvexHull
 
 from splatworld.core.robot import GRIP_FORCE
+from splatworld.geometry.convex import crossed
 from splatworld.robot.tools import FINGER_SIZE
 from splatworld.simulate.episodes.families import FAMILIES, draw_shapes, for_split
 from splatworld.simulate.episodes.footprint import yawed
@@ -67,11 +68,8 @@ def draw_grasp(split: str, rng: np.random.Generator) -> GraspScene:
         quats, heights, weights = stable_poses(name)
         side = rng.choice(len(quats), p=weights)
         lying = np.array([*rng.normal(0, 0.03, 2), heights[side], *yawed(quats[side], rng.uniform(0, 2 * np.pi))])
-        for _ in range(PLACES):
-            place = _place(name, lying, rng)
-            if _aim(name, lying, place) == aim:
-                break
-        else:
+        place = _aimed(name, lying, aim, rng)
+        if place is None:
             continue
         force = GRIP_FORCE
         if rng.random() < WEAK:
@@ -79,6 +77,25 @@ def draw_grasp(split: str, rng: np.random.Generator) -> GraspScene:
         start, way = _way(place, _corners(name, lying)[:, 2].max(), rng)
         return GraspScene(name, lying, config.ranges.draw((name,), rng), aim, force, start, way)
     raise RuntimeError(f"draw_grasp: no body of {SCENES} has a place to be {aim}.")
+
+
+def good_grasp(name: str, lying: np.ndarray, parameters: Parameters, rng: np.random.Generator) -> GraspScene | None:
+    """A scene in which fingers close with the usual force about sides of a lying body that face them; None if none of
+    `PLACES` tries finds any."""
+    place = _aimed(name, lying, "good", rng)
+    if place is None:
+        return None
+    start, way = _way(place, _corners(name, lying)[:, 2].max(), rng)
+    return GraspScene(name, lying, parameters, "good", GRIP_FORCE, start, way)
+
+
+def _aimed(name: str, lying: np.ndarray, aim: str, rng: np.random.Generator) -> np.ndarray | None:
+    """[4] a place by chance at which closing is `aim`; None if none of `PLACES` is."""
+    for _ in range(PLACES):
+        place = _place(name, lying, rng)
+        if _aim(name, lying, place) == aim:
+            return place
+    return None
 
 
 def _place(name: str, lying: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -131,19 +148,8 @@ def _aim(name: str, lying: np.ndarray, place: np.ndarray) -> str | None:
 def _spans(name: str, lying: np.ndarray, points: np.ndarray, along: np.ndarray) -> np.ndarray:
     """[L, 2] m along lines through points [L, 3], where they enter and leave the body; NaN for those that miss it."""
     turn = rotation(lying[3:])
-    start, way = (points - lying[:3]) @ turn, along @ turn
-    low, high = np.full(len(points), np.inf), np.full(len(points), -np.inf)
-    for part in shape(name).parts:
-        planes = ConvexHull(part.vertices).equations
-        rate, gap = planes[:, :3] @ way, start @ planes[:, :3].T + planes[:, 3]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            cut = -gap / rate
-        enter = np.where(rate < -1e-12, cut, -np.inf).max(1)
-        leave = np.where(rate > 1e-12, cut, np.inf).min(1)
-        inside = (enter < leave) & ~((np.abs(rate) <= 1e-12) & (gap > 0)).any(1)
-        low, high = np.where(inside, np.minimum(low, enter), low), np.where(inside, np.maximum(high, leave), high)
-    missed = low > high
-    return np.stack([np.where(missed, np.nan, low), np.where(missed, np.nan, high)], axis=-1)
+    planes = [ConvexHull(part.vertices).equations for part in shape(name).parts]
+    return crossed(planes, (points - lying[:3]) @ turn, (along @ turn)[None])
 
 
 def _corners(name: str, lying: np.ndarray) -> np.ndarray:

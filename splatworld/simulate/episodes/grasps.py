@@ -87,41 +87,70 @@ def went_along(closed: np.ndarray, lifted: np.ndarray, hand_closed: np.ndarray, 
     return bool(np.linalg.norm(rotation(lifted[3:]) @ held + lifted[:3] - grips[1]) < HELD)
 
 
+class Bench:
+    """The body and the gripper of a scene in MuJoCo, action by action.
+
+    Attributes:
+        target: [5] where the gripper's servos were sent: x, y, z m of the tips' middle, yaw rad, width m.
+    """
+
+    def __init__(self, scene: GraspScene) -> None:
+        """The body has come to rest where the scene says, the gripper is at its start."""
+        self._model, self._fingers = _compiled(scene)
+        self._data = data = mujoco.MjData(self._model)
+        self._at = np.array([self._model.joint(name).qposadr[0] for name in (*AXES, *SIDES)])
+        self._body = self._model.joint("body").qposadr[0] + np.arange(7)
+        data.qpos[self._at] = [*scene.start[:4], *np.full(2, scene.start[4] / 2)]
+        data.qpos[self._body] = scene.pose
+        data.ctrl[:] = data.qpos[self._at]
+        mujoco.mj_forward(self._model, data)
+        for _ in range(round(SETTLE / STEP)):
+            mujoco.mj_step(self._model, data)
+        self.target = scene.start.copy()
+
+    @property
+    def pose(self) -> np.ndarray:
+        """[7] of the body."""
+        return self._data.qpos[self._body].copy()
+
+    @property
+    def twist(self) -> np.ndarray:
+        """[6] m/s and rad/s of the body, world axes."""
+        dof = self._model.joint("body").dofadr[0]
+        speeds = self._data.qvel[dof : dof + 6]
+        return np.concatenate([speeds[:3], rotation(self.pose[3:]) @ speeds[3:]])
+
+    @property
+    def joints(self) -> np.ndarray:
+        """[5] x, y, z, yaw and width of the gripper."""
+        return np.array([*self._data.qpos[self._at[:4]], self._data.qpos[self._at[4:]].sum()])
+
+    def act(self, action: np.ndarray) -> np.ndarray:
+        """[2] N, mean force of the left and the right finger on the body, in one action [5]: increments of x, y, z and
+        yaw, and the width that is commanded."""
+        leash, now = LIMITS / STIFFNESS, self.joints
+        begin = self.target.copy()
+        begin[:4] = np.clip(begin[:4], now[:4] - leash, now[:4] + leash)
+        self.target = np.array([*(begin[:4] + action[:4]), action[4]])
+        lead = action[:4] / ACTION_SECONDS * DAMPING / STIFFNESS  # what damping costs at that speed
+        steps, felt = round(ACTION_SECONDS / STEP), np.zeros(2)
+        for k in range(1, steps + 1):
+            now = begin + (self.target - begin) * k / steps
+            self._data.ctrl[:] = [*(now[:4] + lead), now[4] / 2, now[4] / 2]
+            mujoco.mj_step(self._model, self._data)
+            felt += _pressing(self._data, self._fingers) / steps
+        return felt
+
+
 def simulate(scene: GraspScene) -> GraspEpisode:
     """Run a scene in MuJoCo."""
-    model, fingers = _compiled(scene)
-    data = mujoco.MjData(model)
-    at = np.array([model.joint(name).qposadr[0] for name in (*AXES, *SIDES)])
-    body = model.joint("body").qposadr[0] + np.arange(7)
-    data.qpos[at] = [*scene.start[:4], *np.full(2, scene.start[4] / 2)]
-    data.qpos[body] = scene.pose
-    data.ctrl[:] = data.qpos[at]
-    mujoco.mj_forward(model, data)
-    for _ in range(round(SETTLE / STEP)):
-        mujoco.mj_step(model, data)
-    target = scene.start.copy()
-
-    def seen() -> np.ndarray:
-        return np.array([*data.qpos[at[:4]], data.qpos[at[4:]].sum()])
-
-    poses, joints, targets, forces = [data.qpos[body].copy()], [seen()], [target.copy()], []
-    steps = round(ACTION_SECONDS / STEP)
-    leash = LIMITS / STIFFNESS
+    bench = Bench(scene)
+    poses, joints, targets, forces = [bench.pose], [bench.joints], [bench.target], []
     for action in scene.way:
-        begin = target.copy()
-        begin[:4] = np.clip(target[:4], joints[-1][:4] - leash, joints[-1][:4] + leash)
-        target = np.array([*(begin[:4] + action[:4]), action[4]])
-        lead = action[:4] / ACTION_SECONDS * DAMPING / STIFFNESS  # what damping costs at that speed
-        felt = np.zeros(2)
-        for k in range(1, steps + 1):
-            now = begin + (target - begin) * k / steps
-            data.ctrl[:] = [*(now[:4] + lead), now[4] / 2, now[4] / 2]
-            mujoco.mj_step(model, data)
-            felt += _pressing(data, fingers) / steps
-        poses.append(data.qpos[body].copy())
-        joints.append(seen())
-        targets.append(target.copy())
-        forces.append(felt)
+        forces.append(bench.act(action))
+        poses.append(bench.pose)
+        joints.append(bench.joints)
+        targets.append(bench.target)
     return GraspEpisode(*(np.array(each) for each in (poses, joints, targets, forces)))
 
 
@@ -199,9 +228,14 @@ def _pressing(data: mujoco.MjData, fingers: list[int]) -> np.ndarray:
 
 def grasp_world(scene: GraspScene, episode: GraspEpisode, *, splats: int = 200) -> World:
     """Background, table, the body where it lies, and the open gripper; of the body's parameters nothing is told."""
+    return bench_world(scene, episode.poses[0], episode.joints[0], splats=splats)
+
+
+def bench_world(scene: GraspScene, lying: np.ndarray, joints: np.ndarray, *, splats: int = 200) -> World:
+    """As `grasp_world`, the body at a pose [7] and the open gripper at [5]."""
     body = replace(as_body(scene.shape, shape(scene.shape)), name="body", mass=0.0)
-    world = with_shape(table_world(splats), body, body_color(0), torch.from_numpy(episode.poses[0]), splats)
-    base = tool_poses(torch.from_numpy(episode.joints[0, :4]))
+    world = with_shape(table_world(splats), body, body_color(0), torch.from_numpy(lying), splats)
+    base = tool_poses(torch.from_numpy(joints[:4]))
     home = {"left_finger_joint": OPENING / 2}
     return add_robot(world, parallel_gripper(OPENING), base_pose=base, home=home, splats=splats, grip_force=scene.force)
 
@@ -216,15 +250,18 @@ def grasp_actions(episode: GraspEpisode) -> torch.Tensor:
 
 def recorded_states(world: World, episode: GraspEpisode) -> State:
     """[PLACED + 1] states of an episode's world as they truly were, without velocities."""
-    rest, names = rest_state(world), [body.name for body in world.bodies]
-    count = len(episode.poses)
-    joints = torch.from_numpy(episode.joints)
-    poses = rest.world_from_body.expand(count, -1, 7).clone()
-    hand = names.index("hand")
-    in_hand = pose.compose(pose.inverse(tool_poses(joints[0, :4])), world.bodies[hand].rest_pose)
-    poses[:, hand] = pose.compose(tool_poses(joints[:, :4]), in_hand)
-    poses[:, names.index("body")] = torch.from_numpy(episode.poses)
+    rest, count = rest_state(world), len(episode.poses)
     many = State(**{name: value.expand(count, *value.shape).clone() for name, value in vars(rest).items()})
-    half = joints[:, 4:].clamp(min=0).expand(-1, 2) / 2
     time = ACTION_SECONDS * torch.arange(count).to(rest.time)
-    return forward_kinematics(world, replace(many, world_from_body=poses, joints=half, time=time))
+    return seen_state(world, replace(many, time=time), episode.poses, episode.joints, episode.joints[0])
+
+
+def seen_state(world: World, state: State, body: np.ndarray, joints: np.ndarray, first: np.ndarray) -> State:
+    """States of a `bench_world`, the body at poses [..., 7], the gripper at [..., 5]; at rest it is at `first` [5]."""
+    names, seen = [each.name for each in world.bodies], torch.from_numpy(joints)
+    hand, poses = names.index("hand"), state.world_from_body.clone()
+    in_hand = pose.compose(pose.inverse(tool_poses(torch.from_numpy(first[:4]))), world.bodies[hand].rest_pose)
+    poses[..., hand, :] = pose.compose(tool_poses(seen[..., :4]), in_hand)
+    poses[..., names.index("body"), :] = torch.from_numpy(body)
+    half = seen[..., 4:].clamp(min=0).expand(*seen.shape[:-1], 2) / 2
+    return forward_kinematics(world, replace(state, world_from_body=poses, joints=half))
