@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from splatworld.core.robot import GRIP_FORCE
+from splatworld.core.rollout import Rollout
 from splatworld.core.state import State
 from splatworld.core.world import World, rest_state
 from splatworld.dynamics.predict import predict
@@ -25,7 +26,7 @@ from splatworld.robot.place import STEP, TURN
 from splatworld.simulate.episodes.families import FAMILIES, draw_shapes, for_split
 from splatworld.simulate.episodes.footprint import yawed
 from splatworld.simulate.episodes.grasp_scenes import OPENING, GraspScene, good_grasp
-from splatworld.simulate.episodes.grasps import Bench, bench_world, seen_state, simulate
+from splatworld.simulate.episodes.grasps import Bench, bench_world, gripper_joints, seen_state, simulate
 from splatworld.simulate.episodes.shapes import stable_poses
 
 SPLIT = "test_heldout"
@@ -38,13 +39,14 @@ WAITS = np.array([0.0, 0.0, 0.25, 0.0, OPENING])
 """Where the open hand waits: x, y, z m of the tips' middle, yaw, width."""
 TIPPED = 0.2618
 """rad (15 degrees) that the body may lean in the end."""
+LIFTED = 0.01
+"""m by which the body must have been above where it lay: it shall be carried, not pushed."""
 MOST = 300
 """Actions that are allowed."""
 HOLD, SETTLING = 5, 5
 CLOSER = 1e-4
 """m by which fingers must be told to be wider than they are, to open; else they go on pressing."""
 SHOWN = 200
-MODELS = {"network": predict, "still": still}
 BODY = 2
 """Of the world: background, table, then the body."""
 TRIES, GRASPS = 100, 5
@@ -78,10 +80,7 @@ class GraspEnv:
     def step(self, action: np.ndarray) -> tuple[Tensor, float, bool, bool, dict[str, Any]]:
         """One action of 0.1 s."""
         bench = self._bench
-        moves = np.clip(action[[0, 1, 2, 5]], [-STEP] * 3 + [-TURN], [STEP] * 3 + [TURN])
-        opens = action[6] > bench.joints[4] + CLOSER
-        width = action[6] if opens else min(action[6], bench.target[4])
-        bench.act(np.array([*moves, width]))
+        _act(bench, action)
         self._steps += 1
         self.highest = max(self.highest, float(bench.pose[2] - self._low))
         return self.state.world_from_body, 0.0, False, False, {}
@@ -94,6 +93,42 @@ class GraspEnv:
         time = torch.tensor(0.1 * self._steps, dtype=torch.float64)
         now = replace(self._rest, twists=twists, awake=torch.ones_like(self._rest.awake), time=time)
         return seen_state(self.world, now, bench.pose, bench.joints, self._first)
+
+
+def _act(bench: Bench, action: np.ndarray) -> None:
+    """An action [7] as the world's robot takes it."""
+    moves = np.clip(action[[0, 1, 2, 5]], [-STEP] * 3 + [-TURN], [STEP] * 3 + [TURN])
+    opens = action[6] > bench.joints[4] + CLOSER
+    bench.act(np.array([*moves, action[6] if opens else min(action[6], bench.target[4])]))
+
+
+class MujocoGrasp:
+    """MuJoCo as the dynamics of a scene's world, at the mean of what bodies weigh and how they rub, one candidate after
+    the other."""
+
+    def __init__(self, scene: GraspScene) -> None:
+        self._bench = Bench(replace(scene, parameters=for_split(FAMILIES["push"], SPLIT).ranges.mean((scene.shape,))))
+        self._first = scene.start
+
+    def __call__(self, world: World, state: State, actions: Tensor) -> Rollout:
+        """Rollouts of states [N] under actions [N, T, 7]."""
+        bench, seen = self._bench, []
+        for row, way in enumerate(actions.numpy()):
+            now = state[row]
+            joints = gripper_joints(world, now, self._first)
+            # Fingers that are told to shut press already.
+            bench.set(now.world_from_body[BODY].numpy(), now.twists[BODY].numpy(), joints, min(joints[4], way[0, 6]))
+            seen.append(np.concatenate([bench.pose, bench.twist, bench.joints]))
+            for action in way:
+                _act(bench, action)
+                seen.append(np.concatenate([bench.pose, bench.twist, bench.joints]))
+        count, steps = actions.shape[:2]
+        poses, speeds, joints = np.split(np.array(seen).reshape(count, steps + 1, -1), [7, 13], axis=-1)
+        many = State(**{
+            name: value[:, None].repeat(1, steps + 1, *(1,) * (value.ndim - 1)) for name, value in vars(state).items()
+        })  # fmt: skip
+        many.twists[..., BODY, :] = torch.from_numpy(speeds)
+        return Rollout(actions, seen_state(world, many, poses, joints, self._first), "")
 
 
 def draw_task(number: int) -> tuple[GraspScene, np.ndarray]:
@@ -129,7 +164,8 @@ def play(model: str, number: int) -> dict[str, Any]:
     first, begin = env.state, time.perf_counter()
     goal = goal_of(env.world, first, place)
     config = ControlConfig(plan=PlanConfig(seed=number), hold=HOLD, most=MOST)
-    outcome = control(env, env.world, goal, dynamics=MODELS[model], config=config)
+    dynamics = MujocoGrasp(scene) if model == "mujoco" else {"network": predict, "still": still}[model]
+    outcome = control(env, env.world, goal, dynamics=dynamics, config=config)
     for _ in range(SETTLING):
         env.step(idle_action(env.world, env.state).numpy())
     state = env.state
@@ -140,7 +176,7 @@ def play(model: str, number: int) -> dict[str, Any]:
     resting = float(state.twists[BODY, :3].norm()) < MOVING
     done = Planner(env.world, goal, dynamics=still).is_done(state)
     return {
-        "success": done and resting and tipped < TIPPED,
+        "success": done and resting and tipped < TIPPED and env.highest > LIFTED,
         "reason": outcome.reason,
         "actions": outcome.actions,
         "plans": len(outcome.seconds),

@@ -125,6 +125,16 @@ class Bench:
         """[5] x, y, z, yaw and width of the gripper."""
         return np.array([*self._data.qpos[self._at[:4]], self._data.qpos[self._at[4:]].sum()])
 
+    def set(self, lying: np.ndarray, twist: np.ndarray, joints: np.ndarray, width: float) -> None:
+        """The body at a pose [7] with a twist [6], the gripper at rest at [5], its fingers sent to a width in m."""
+        data, dof = self._data, self._model.joint("body").dofadr[0]
+        data.qpos[self._body], data.qpos[self._at] = lying, [*joints[:4], *np.full(2, joints[4] / 2)]
+        data.qvel[:] = 0
+        data.qvel[dof : dof + 6] = [*twist[:3], *(rotation(lying[3:]).T @ twist[3:])]
+        data.qacc_warmstart[:] = 0
+        self.target = np.array([*joints[:4], width])
+        mujoco.mj_forward(self._model, data)
+
     def act(self, action: np.ndarray) -> np.ndarray:
         """[2] N, mean force of the left and the right finger on the body, in one action [5]: increments of x, y, z and
         yaw, and the width that is commanded."""
@@ -265,3 +275,11 @@ def seen_state(world: World, state: State, body: np.ndarray, joints: np.ndarray,
     poses[..., names.index("body"), :] = torch.from_numpy(body)
     half = seen[..., 4:].clamp(min=0).expand(*seen.shape[:-1], 2) / 2
     return forward_kinematics(world, replace(state, world_from_body=poses, joints=half))
+
+
+def gripper_joints(world: World, state: State, first: np.ndarray) -> np.ndarray:
+    """[5] of the gripper in a single state of a `bench_world`, in which it is at `first` [5] at rest."""
+    hand = [each.name for each in world.bodies].index("hand")
+    in_hand = pose.compose(pose.inverse(tool_poses(torch.from_numpy(first[:4]))), world.bodies[hand].rest_pose)
+    base = pose.compose(state.world_from_body[hand].double(), pose.inverse(in_hand)).numpy()
+    return np.array([*base[:3], 2 * np.arctan2(base[6], base[3]), float(state.joints.sum())])
