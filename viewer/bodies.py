@@ -17,13 +17,14 @@ from splatworld.core.checks import InputError
 from splatworld.core.world import World, rest_state
 from splatworld.viewer import colors
 from splatworld.viewer.body_list import listing
+from splatworld.viewer.body_nodes import COMPLETED, BodyNodes
 from splatworld.viewer.body_tab import BodyTab
 from splatworld.viewer.callbacks import reported
 from splatworld.viewer.clicks import Clicks
 from splatworld.viewer.corrections import Corrections
+from splatworld.viewer.crop import limited
 from splatworld.viewer.edits import Edits
 from splatworld.viewer.picking import grown, picked
-from splatworld.viewer.splats import COMPLETED, BodyNodes
 
 NONE = "none"
 SELECT, GROW, IGNORE = "selects a body", "makes a body of what stands there", "does nothing"
@@ -176,7 +177,8 @@ class BodiesTab(BodyTab):
         Raises:
             InputError: the pixel shows nothing.
         """
-        name = self.edits.world.bodies[picked(self.edits.world, camera, pixel, self._shown())].name
+        world = limited(self.edits.world, self.shown, self.nodes.box, set())
+        name = world.bodies[picked(world, camera, pixel, self.shown)].name
         self.select(name)
         return name
 
@@ -186,7 +188,7 @@ class BodiesTab(BodyTab):
         Raises:
             InputError: nothing stands there, or bodies are hidden that might.
         """
-        if len(self._shown()) < len(self.edits.world.bodies):
+        if len(self.shown) < len(self.edits.world.bodies):
             raise InputError("click: bodies are hidden; show all of them first.")
         before = self.edits.world
         self.correct("new body by a click", lambda world: grown(world, camera, pixel), select="")
@@ -215,9 +217,9 @@ class BodiesTab(BodyTab):
             self.nodes.pose(rest_state(world))
             # The background would hide everything else in its colour.
             self.nodes.tint({index: colors.body_color(index)} if index else {}, completed=self._marked.value)
-            self.nodes.reveal(self._shown())
+            self.nodes.reveal(self.shown)
             self._legend.visible = self._marked.value
-            self._list.content = listing(self._rows, index, self._shown(), metric=world.scale.source != "none")
+            self._list.content = listing(self._rows, index, self.shown, metric=world.scale.source != "none")
             self._status.content = colors.caption(self._said())
             self._save.disabled = not self.edits.unsaved
             self.corrections.follow(world, index)
@@ -236,7 +238,8 @@ class BodiesTab(BodyTab):
         elif self._mode.value == GROW:
             self.grow(camera, pixel)
 
-    def _shown(self) -> set[int]:
+    @property
+    def shown(self) -> set[int]:
         """Indices of the bodies that are shown."""
         if self.alone and self.index is not None:
             return {self.index}

@@ -12,7 +12,8 @@ from torch import Tensor
 from splatworld.core import pose
 from splatworld.core.world import Skin, World, frames
 from splatworld.render.reference import pose_splats
-from splatworld.viewer.splats import LARGEST, BodyNodes, SplatArrays, drawable
+from splatworld.viewer.body_nodes import BodyNodes
+from splatworld.viewer.splats import LARGEST, SplatArrays, drawable
 from splatworld.viewer.tracks import Track
 
 IDENTITY = np.array([0.0, 0, 0, 1, 0, 0, 0])
@@ -113,12 +114,3 @@ def track_soft(track: Track, world: World) -> set[int]:
     moved = (nodes != world.rest_nodes.to(nodes)).any(dim=-1).any(dim=0)
     ranges = {i: body.node_range for i, body in enumerate(world.bodies) if body.node_range is not None}
     return {i for i, (first, last) in ranges.items() if bool(moved[first:last].any())}
-
-
-def clipped(world: World, index: int, part: SplatArrays, low: np.ndarray, high: np.ndarray) -> SplatArrays:
-    """Those of a body's splats that rest above a rectangle from `low` to `high` [2]."""
-    rest = world.bodies[index].rest_pose.double()
-    places = pose.transform(rest, torch.from_numpy(part.centers).double() * part.scale).numpy()[:, :2]
-    keep = ((places > low) & (places < high)).all(axis=1)
-    names = ("centers", "covariances", "colors", "opacities", "completed")
-    return replace(part, **{name: getattr(part, name)[keep] for name in names})

@@ -12,23 +12,25 @@ from splatworld.core.camera import Camera
 from splatworld.core.world import World
 from splatworld.viewer.act_tab import why_not
 from splatworld.viewer.bodies import BodiesTab
+from splatworld.viewer.body_nodes import BodyNodes
 from splatworld.viewer.callbacks import reported
 from splatworld.viewer.cameras import CamerasTab
 from splatworld.viewer.clicks import Clicks
 from splatworld.viewer.compare import HeldOutTab
+from splatworld.viewer.crop import Box, extent, limited
+from splatworld.viewer.crop_tab import Crop
 from splatworld.viewer.edits import Edits
 from splatworld.viewer.exact import ExactPicture
 from splatworld.viewer.film_tab import FilmTab
 from splatworld.viewer.flight import UP, View, view_of
 from splatworld.viewer.markup import table
 from splatworld.viewer.measure import Measure
+from splatworld.viewer.picking import seen_at
 from splatworld.viewer.screenshot import add_screenshot_button
 from splatworld.viewer.source import Source
-from splatworld.viewer.splats import BodyNodes
+from splatworld.viewer.theme import Theme
 from splatworld.viewer.unseen import Unseen
 
-BACKGROUND = (20, 20, 20)
-"""Colour of the page behind the splats in its dark theme."""
 USUAL_ASPECT = 1.3
 """Width over height of the scene beside the panel in a usual window; a browser's own is known only once it is there."""
 MOST_BODIES = 20
@@ -47,16 +49,23 @@ class Page:
         film: the tab that films along a path.
         bodies: the tab of bodies.
         measure: the tab that measures and sets the scale.
+        crop: leaves out what is outside of a box.
         start: the view to begin with.
     """
 
     def __init__(
-        self, server: viser.ViserServer, edits: Edits, rescaled: Callable[[], None], act: Callable[[], None]
+        self,
+        server: viser.ViserServer,
+        edits: Edits,
+        theme: Theme,
+        rescaled: Callable[[], None],
+        act: Callable[[], None],
     ) -> None:
         """
         Args:
             server: of the page.
             edits: of the world.
+            theme: of the page.
             rescaled: called when the world on disk has been given another scale.
             act: begins to act in the world.
         """
@@ -67,8 +76,10 @@ class Page:
         self._tabs = server.gui.add_tab_group()
         with self._tabs.add_tab("World"):
             self._summary = server.gui.add_html(self._told())
+            theme.add_switch()
             self._guides = Guides(server, self.source)
             self._unseen = Unseen(server, self.source.world)
+            self.crop = Crop(server, self.source.world, self._crop)
         with self._tabs.add_tab("Bodies"):
             self.bodies = BodiesTab(server, edits, self.nodes, clicks, self._corrected)
         with self._tabs.add_tab("Act"):
@@ -79,20 +90,29 @@ class Page:
             self.held_out = HeldOutTab(server, self.source)
         with self._tabs.add_tab("Picture"):
             with server.gui.add_folder("Exact picture"):
-                self.exact = ExactPicture(server, self.source, lambda: (edits.world, None))
+                self.exact = ExactPicture(server, self.source, lambda: (self.world, None))
             with server.gui.add_folder("Screenshot"):
-                add_screenshot_button(server, self.source, BACKGROUND)
+                add_screenshot_button(server, self.source, theme)
         with self._tabs.add_tab("Film"):
-            self.film = FilmTab(server, self.source, lambda: (edits.world, None))
-        with self._tabs.add_tab("Scale"):
-            self.measure = Measure(server, edits, clicks, rescaled)
+            self.film = FilmTab(server, self.source, lambda: (self.world, None))
+        with self._tabs.add_tab("Measure"):
+            self.measure = Measure(server, clicks, self._point, edits, rescaled)
         self.start = first_view(self.source)
 
     def remove(self) -> None:
         """Take the world off the page."""
         self.close()
         self.measure.remove()
-        for node in (self.bodies, self.nodes, self.cameras, self.film, self._guides, self._unseen, self._tabs):
+        for node in (
+            self.bodies,
+            self.nodes,
+            self.cameras,
+            self.film,
+            self.crop,
+            self._guides,
+            self._unseen,
+            self._tabs,
+        ):
             node.remove()
 
     def close(self) -> None:
@@ -101,6 +121,20 @@ class Page:
         self.exact.close()
         self.film.close()
         self.bodies.close()
+
+    @property
+    def world(self) -> World:
+        """As corrected, with the splats alone that are shown of it."""
+        return limited(self.edits.world, self.bodies.shown, self.nodes.box, set())
+
+    def _crop(self, box: Box | None) -> None:
+        self.nodes.crop(box)
+        self.bodies.refresh()
+
+    def _point(self, camera: Camera, pixel: torch.Tensor) -> torch.Tensor | None:
+        """Where [3] that is which a pixel shows."""
+        found = seen_at(self.world, None, camera, pixel, self.bodies.shown)
+        return None if found is None else found.point
 
     def _corrected(self) -> None:
         self._summary.content = self._told()
@@ -152,7 +186,7 @@ def first_view(source: Source) -> View:
     camera = next(iter(world.cameras.values()), None)
     if camera is not None:
         return view_of(camera, means, aspect=USUAL_ASPECT)
-    low, high = _extent(means)
+    low, high = extent(means)
     center, size = (low + high) / 2, float((high - low).norm())
     eye = center + size * torch.tensor([0.0, -0.9, 0.5])
     overview = Camera(
@@ -171,7 +205,7 @@ def summary(source: Source, world: World, drawn: int) -> dict[str, str]:
         drawn: how many of its splats the browser draws.
     """
     splats = world.splats
-    low, high = _extent(splats.means)
+    low, high = extent(splats.means)
     left = len(splats) - drawn
     rows = {
         "World": source.name,
@@ -201,16 +235,7 @@ def _bodies(world: World) -> str:
 
 def _span(source: Source) -> float:
     """Side of a square that holds the world's splats, rounded up to 1, 2 or 5 times a power of ten."""
-    low, high = _extent(source.world.splats.means)
+    low, high = extent(source.world.splats.means)
     side = max(float((high - low)[:2].max()), 1e-3)
     power = 10.0 ** torch.tensor(side).log10().floor().item()
     return next(step * power for step in (1, 2, 5, 10) if step * power >= side * (1 - 1e-6))
-
-
-def _extent(means: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Corners of the box of the middle 98 % of the splats; strays far out say nothing of a scene's size."""
-    finite = means[means.isfinite().all(dim=-1)]
-    if not len(finite):
-        return torch.zeros(3), torch.ones(3)
-    ordered = finite.sort(dim=0).values
-    return ordered[int(0.01 * (len(ordered) - 1))], ordered[int(0.99 * (len(ordered) - 1))]

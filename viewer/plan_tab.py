@@ -20,13 +20,14 @@ from splatworld.plan.commands import robot_of
 from splatworld.plan.goals import MOVABLE, goal_of_state
 from splatworld.viewer import colors
 from splatworld.viewer.act_tab import ActTab
+from splatworld.viewer.body_nodes import BodyNodes
 from splatworld.viewer.callbacks import reported
 from splatworld.viewer.clicks import Clicks
 from splatworld.viewer.fan import Fan
 from splatworld.viewer.gizmo import Gizmo
 from splatworld.viewer.markup import table
 from splatworld.viewer.planning import Planning, all_tried
-from splatworld.viewer.splats import BodyNodes, SplatArrays
+from splatworld.viewer.splats import SplatArrays
 from splatworld.viewer.tracks import Track
 
 PLANNED = "plan"

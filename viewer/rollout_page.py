@@ -17,18 +17,22 @@ from splatworld.viewer.asked import Asked
 from splatworld.viewer.callbacks import reported
 from splatworld.viewer.cameras import CamerasTab
 from splatworld.viewer.clicks import Clicks
+from splatworld.viewer.crop import Box
+from splatworld.viewer.crop_tab import Crop
 from splatworld.viewer.exact import ExactPicture
 from splatworld.viewer.film_tab import FilmTab
 from splatworld.viewer.flight import View, fly
 from splatworld.viewer.markup import table
-from splatworld.viewer.page import BACKGROUND, Guides, first_view, summary
+from splatworld.viewer.page import Guides, first_view, summary
 from splatworld.viewer.plan_tab import PlanTab
 from splatworld.viewer.plots import PlotsTab
 from splatworld.viewer.rollout_tab import RolloutTab
+from splatworld.viewer.ruler import Ruler
 from splatworld.viewer.screenshot import add_screenshot_button
 from splatworld.viewer.share import add_share_button
 from splatworld.viewer.source import Source
 from splatworld.viewer.stage import ROW, Stage
+from splatworld.viewer.theme import Theme
 from splatworld.viewer.timeline import Timeline
 from splatworld.viewer.tracks import Track
 from splatworld.viewer.unseen import Unseen
@@ -50,6 +54,8 @@ class RolloutPage:
         cameras: the cameras in the scene and their tab.
         exact: the part that renders what the window shows.
         film: the tab that films along a path while the rollout plays.
+        measure: the tab that measures.
+        crop: leaves out what rests outside of a box.
         start: the view to begin with.
     """
 
@@ -57,6 +63,7 @@ class RolloutPage:
         self,
         server: viser.ViserServer,
         source: Source,
+        theme: Theme,
         *,
         acting: Acting | None = None,
         back: Callable[[], None] | None = None,
@@ -65,6 +72,7 @@ class RolloutPage:
         Args:
             server: of the page.
             source: with rollouts, or without.
+            theme: of the page.
             acting: what was done by hand in a world without rollouts.
             back: shows that world alone again.
         """
@@ -95,20 +103,25 @@ class RolloutPage:
             with server.gui.add_folder("Exact picture"):
                 self.exact = ExactPicture(server, source, self.now)
             with server.gui.add_folder("Screenshot"):
-                add_screenshot_button(server, source, BACKGROUND)
+                add_screenshot_button(server, source, theme)
             with server.gui.add_folder("Share"):
-                add_share_button(server, source.name, self.stage, self.timeline)
+                add_share_button(server, source.name, theme, self.stage, self.timeline)
         with self._tabs.add_tab("Film"):
-            self.film = FilmTab(server, source, lambda: (source.world, self._showing()[0]), self.timeline)
+            self.film = FilmTab(server, source, lambda: (self.stage.world, self._showing()[0]), self.timeline)
+        with self._tabs.add_tab("Measure"):
+            metric = source.world.scale.source != "none"
+            self.measure = Ruler(server, clicks, self.stage.point, metric=metric)
         with self._tabs.add_tab("World"):
             server.gui.add_html(table(summary(source, source.world, self.stage.drawn)))
+            theme.add_switch()
             self._guides, self._unseen = Guides(server, source), Unseen(server, source.world)
+            self.crop = Crop(server, source.world, self._crop)
         self._mode = self.stage.mode
 
     def remove(self) -> None:
         """Take the world off the page."""
         self.close()
-        scene = (self.bodies, self.stage, self.cameras, self.film, self._guides, self._unseen)
+        scene = (self.bodies, self.stage, self.cameras, self.film, self.measure, self.crop, self._guides, self._unseen)
         for part in (self.plan, self.act, self.timeline, *scene, self._tabs):
             if part is not None:
                 part.remove()
@@ -132,9 +145,13 @@ class RolloutPage:
             if self.act is not None:
                 self.act.at(time)
 
+    def _crop(self, box: Box | None) -> None:
+        self.stage.crop(box)
+        self.bodies.refresh()
+
     def now(self) -> tuple[World, State | None]:
         """The world and the state of the leading rollout that is shown."""
-        return self.source.world, self.stage.tracks[self.stage.lead].state(self.timeline.time)
+        return self.stage.world, self.stage.tracks[self.stage.lead].state(self.timeline.time)
 
     def put(self, track: Track, time: float) -> None:
         """Show a rollout at a time in s; it leads from now on, in place of the one of its label."""

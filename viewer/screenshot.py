@@ -8,6 +8,7 @@ import viser
 from splatworld.render.pictures import encode_image
 from splatworld.viewer.downloads import add_download
 from splatworld.viewer.source import Source
+from splatworld.viewer.theme import Theme
 
 TIMEOUT = 20.0
 """s; a window in the background may never answer."""
@@ -25,11 +26,11 @@ def take_screenshot(client: viser.ClientHandle, background: tuple[int, int, int]
     return (drawn[..., :3] * alpha + np.array(background) * (1 - alpha) + 0.5).astype(np.uint8)
 
 
-def add_screenshot_button(server: viser.ViserServer, source: Source, background: tuple[int, int, int]) -> None:
+def add_screenshot_button(server: viser.ViserServer, source: Source, theme: Theme) -> None:
     """A button that saves the window on the machine of the browser."""
     server.gui.add_markdown("The window as it is, cameras and all.")
 
     def made(client: viser.ClientHandle) -> tuple[str, bytes]:
-        return f"{source.name}_screenshot.png", encode_image(take_screenshot(client, background))
+        return f"{source.name}_screenshot.png", encode_image(take_screenshot(client, theme.background))
 
     add_download(server, "Save screenshot", made, icon=viser.Icon.PHOTO)

@@ -30,6 +30,7 @@ from splatworld.viewer.page import Page
 from splatworld.viewer.rollout_page import RolloutPage
 from splatworld.viewer.share import page_html
 from splatworld.viewer.source import load_source
+from splatworld.viewer.theme import Theme
 from splatworld.viewer.tracks import by_world, labels_of
 
 PORTS_TRIED = 100
@@ -116,7 +117,8 @@ class Viewer:
         world, acting = edits.world, self._acted.get(label)
         if acting is None or acting.world is not world:
             acting = self._acted[label] = Acting(world, store.world_id(world), rest_state(world))
-        self._change(lambda: RolloutPage(self._server, edits.source, acting=acting, back=lambda: self.show(label)))
+        theme, back = self._theme, lambda: self.show(label)
+        self._change(lambda: RolloutPage(self._server, edits.source, theme, acting=acting, back=back))
 
     def export(self, path: str | Path) -> int:
         """Write what is in the scene, and how it moves, to one HTML file that needs no server; returns its bytes.
@@ -130,9 +132,9 @@ class Viewer:
         check_writable(path)
         page = self.page
         if isinstance(page, RolloutPage):
-            text = page_html(self._server, page.source.name, page.stage, page.timeline)
+            text = page_html(self._server, page.source.name, self._theme, page.stage, page.timeline)
         else:
-            text = page_html(self._server, page.source.name)
+            text = page_html(self._server, page.source.name, self._theme)
         content = text.encode()
         write_file(path, content)
         return len(content)
@@ -161,7 +163,7 @@ class Viewer:
     def _set_up(self) -> None:
         server = self._server
         server.gui.set_panel_label("splatworld")
-        server.gui.configure_theme(dark_mode=True, show_logo=False, show_share_button=False, control_width="large")
+        self._theme = Theme(server)
         server.gui.main_panel.dock_right()
         server.gui.main_panel.set_width(420)
         server.scene.set_up_direction("+z")
@@ -200,8 +202,8 @@ class Viewer:
     def _page(self, label: str) -> Page | RolloutPage:
         edits = self._edits[label]
         if edits.source.tracks:
-            return RolloutPage(self._server, edits.source)
-        return Page(self._server, edits, lambda: self._reload(label), lambda: self.act(label))
+            return RolloutPage(self._server, edits.source, self._theme)
+        return Page(self._server, edits, self._theme, lambda: self._reload(label), lambda: self.act(label))
 
     def _reload(self, label: str) -> None:
         """Show a world anew that was changed on disk."""

@@ -10,6 +10,7 @@ from splatworld.core.robot import ACTION_SECONDS
 from splatworld.viewer import colors
 from splatworld.viewer.downloads import add_download
 from splatworld.viewer.stage import Stage
+from splatworld.viewer.theme import Theme
 from splatworld.viewer.timeline import Timeline
 
 EARLY = 1e-3
@@ -28,7 +29,7 @@ CAPTION = (
 
 
 def page_html(
-    server: viser.ViserServer, name: str, stage: Stage | None = None, timeline: Timeline | None = None
+    server: viser.ViserServer, name: str, theme: Theme, stage: Stage | None = None, timeline: Timeline | None = None
 ) -> str:
     """What is in the scene, in one HTML file: the browser's own program, and the splats once.
 
@@ -38,6 +39,7 @@ def page_html(
     Args:
         server: of the page.
         name: of the world.
+        theme: of the page.
         stage, timeline: of its rollouts, as they are arranged.
     """
     recording = server.get_scene_serializer()
@@ -47,22 +49,22 @@ def page_html(
         for step in range(clock.last + 1):
             clock.seek(step)
             recording.insert_sleep(ACTION_SECONDS if step else ACTION_SECONDS - EARLY)
-        text = recording.as_html(dark_mode=True)
+        text = recording.as_html(dark_mode=theme.dark)
         clock.seek(shown)
     else:
-        text = recording.as_html(dark_mode=True)
+        text = recording.as_html(dark_mode=theme.dark)
     begin, end = text.index("<title>") + len("<title>"), text.index("</title>")
     text = text[:begin] + html.escape(name) + text[end:]
     head, body = text.index("<head>") + len("<head>"), text.rindex("</body>")
     return text[:head] + WORKERS + text[head:body] + _caption(name, stage) + text[body:]
 
 
-def add_share_button(server: viser.ViserServer, name: str, stage: Stage, timeline: Timeline) -> None:
+def add_share_button(server: viser.ViserServer, name: str, theme: Theme, stage: Stage, timeline: Timeline) -> None:
     """A button that saves the page on the machine of the browser; arguments as of `page_html`."""
     server.gui.add_markdown("One file that plays this in any browser, from any angle, without a server.")
 
     def made(_: viser.ClientHandle) -> tuple[str, bytes]:
-        return f"{name}.html", page_html(server, name, stage, timeline).encode()
+        return f"{name}.html", page_html(server, name, theme, stage, timeline).encode()
 
     add_download(server, "Save as a page", made, icon=viser.Icon.SHARE)
 

@@ -1,4 +1,4 @@
-"""Splats as the browser draws them: one node a body, so that motion costs a pose and no splat is sent twice."""
+"""Splats as the browser takes them: in the frames of their bodies, one colour each."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-import viser
 from torch import Tensor
 
 from splatworld.core import pose
 from splatworld.core.camera import Camera
 from splatworld.core.splats import SH_CONSTANT, Provenance, Splats
-from splatworld.core.state import State
-from splatworld.core.world import World, rest_state
+from splatworld.core.world import World
 from splatworld.render import sh as harmonics
 from splatworld.render.rendering import ALPHA_MIN
 
@@ -23,10 +21,6 @@ LARGEST = 1000.0
 """Splats are drawn at most this many times as large as the median one; fits leave a few that are larger."""
 HALF_RANGE = 200.0
 """Largest standard deviation sent, in the node's own unit: its square is what a float16 covariance holds."""
-COMPLETED = (230, 40, 200)
-"""Colour of completed splats where they are marked."""
-TINT = 0.45
-"""Share of the colour that a tinted body gets."""
 
 
 @dataclass(frozen=True)
@@ -120,118 +114,3 @@ def seen_colors(splats: Splats, cameras: list[Camera]) -> Tensor:
         count += seen[:, None]
     mean = 0.5 + ((total / count.clamp(min=1))[..., None] * splats.sh).sum(dim=1)
     return torch.where(count > 0, mean, constant).clamp(min=0)
-
-
-class BodyNodes:
-    """Splats of bodies in the browser.
-
-    Attributes:
-        drawn: how many of them there are.
-    """
-
-    def __init__(
-        self,
-        server: viser.ViserServer,
-        *,
-        name: str = "/bodies",
-        fade: float = 1.0,
-        wash: tuple[int, int, int] | None = None,
-        share: float = TINT,
-    ) -> None:
-        """Nothing yet.
-
-        Args:
-            server: of the page.
-            name: of the node in the scene that holds them.
-            fade: share of their opacity that splats keep.
-            wash: a colour mixed with those of all splats.
-            share: how much of it.
-        """
-        self._server, self._name, self._fade = server, name, fade
-        self._wash, self._share = wash, share
-        self.drawn = 0
-        self._arrays: dict[int, SplatArrays] = {}
-        self._nodes: dict[int, viser.GaussianSplatHandle] = {}
-        self._tinted: dict[int, tuple[int, int, int]] = {}
-        self._depth = TINT
-        self._marked = False
-
-    def show(self, world: World) -> None:
-        """Draw a world at rest in place of the one before; what is the same in both is not sent again."""
-        with self._server.atomic():
-            self.draw(body_arrays(world))
-            self.pose(rest_state(world))
-
-    def draw(self, arrays: dict[int, SplatArrays]) -> None:
-        """Draw bodies, by their indices, in place of those before; where they are is left to `pose`."""
-        before, self._arrays = self._arrays, arrays
-        self.drawn = sum(len(part) for part in arrays.values())
-        with self._server.atomic():
-            for index in set(self._nodes) - set(arrays):
-                self._nodes.pop(index).remove()
-            for index, part in arrays.items():
-                if index not in before:
-                    self._nodes[index] = self._server.scene.add_gaussian_splats(
-                        f"{self._name}/{index}",
-                        centers=part.centers,
-                        covariances=part.covariances,
-                        rgbs=self._colors(index),
-                        opacities=self._opacities(part),
-                        scale=part.scale,
-                    )
-                elif not part.same(before[index]):
-                    node = self._nodes[index]
-                    node.set_gaussians(part.centers, part.covariances, self._colors(index), self._opacities(part))
-                    node.scale = part.scale
-
-    def pose(self, state: State) -> None:
-        """Show the bodies where a single state [no batch] has them; sends seven numbers a body."""
-        for index in self._nodes:
-            self.place(index, state.world_from_body[index].double().numpy())
-
-    def place(self, index: int, world_from_body: np.ndarray) -> None:
-        """Show one body at a pose [7]."""
-        if index in self._nodes:
-            node = self._nodes[index]
-            node.position, node.wxyz = world_from_body[:3], world_from_body[3:]
-
-    def tint(self, tints: dict[int, tuple[int, int, int]], *, completed: bool = False, share: float = TINT) -> None:
-        """Mix the colours of bodies with a share of others, and give completed splats a colour of their own.
-
-        What keeps its colour is not sent again.
-        """
-        before = {index: (color, self._depth) for index, color in self._tinted.items()}
-        after = {index: (color, share) for index, color in tints.items()}
-        changed = {index for index in {*before, *after} if before.get(index) != after.get(index)}
-        changed |= set(self._nodes) if completed != self._marked else set()
-        self._tinted, self._marked, self._depth = dict(tints), completed, share
-        for index in changed & set(self._nodes):
-            self._nodes[index].rgbs = self._colors(index)
-
-    def reveal(self, shown: set[int]) -> None:
-        """Hide all bodies but these."""
-        for index, node in self._nodes.items():
-            if node.visible != (index in shown):
-                node.visible = index in shown
-
-    def remove(self) -> None:
-        """Take them out of the scene."""
-        for node in self._nodes.values():
-            node.remove()
-        self._nodes, self._arrays = {}, {}
-
-    def _opacities(self, part: SplatArrays) -> np.ndarray:
-        """[N, 1] uint8."""
-        return part.opacities if self._fade == 1 else (part.opacities * self._fade + 0.5).astype(np.uint8)
-
-    def _colors(self, index: int) -> np.ndarray:
-        """[N, 3] uint8 of one body's splats, as they are drawn."""
-        part = self._arrays[index]
-        colors = part.colors.astype(np.float32)
-        if self._marked:
-            colors[part.completed] = COMPLETED
-        if self._wash is not None:
-            colors += self._share * (np.array(self._wash) - colors)
-        if index in self._tinted:
-            colors += self._depth * (np.array(self._tinted[index]) - colors)
-        return (colors + 0.5).astype(np.uint8)

@@ -13,7 +13,8 @@ from torch import Tensor
 from splatworld.core.camera import Camera
 from splatworld.core.world import World
 from splatworld.viewer import colors
-from splatworld.viewer.layers import Layer, clipped, track_soft
+from splatworld.viewer.crop import Box, clipped, limited
+from splatworld.viewer.layers import Layer, track_soft
 from splatworld.viewer.picking import Seen, seen_at
 from splatworld.viewer.splats import SplatArrays, body_arrays
 from splatworld.viewer.tracks import Track
@@ -58,6 +59,7 @@ class Stage:
         self.tracks, self.lead, self.mode = tracks, 0, GHOSTS
         self._arrays = body_arrays(world)
         self._shown: set[int] = set(range(len(world.bodies)))
+        self._box: Box | None = None
         self._time = float(min(track.times[0] for track in tracks))
         self._lock = threading.RLock()
         self._main = Layer(server, world, "/bodies")
@@ -97,7 +99,7 @@ class Stage:
                 label.remove()
             self.lead, self.mode, self._labels = lead, mode, []
             row = mode == ROW and bool(others)
-            arrays = self._clipped() if row else self._arrays
+            arrays = self._in_row() if row else self._in_box()
             self._main.show_bodies(self.tracks[lead], arrays)
             self.layers = {lead: self._main}
             for place, number in enumerate(others, 1):
@@ -141,6 +143,17 @@ class Stage:
             for layer in self.layers.values():
                 layer.nodes.reveal(bodies)
 
+    def crop(self, box: Box | None) -> None:
+        """Leave out what rests outside of a box and never moves."""
+        with self._lock:
+            self._box = box
+            self.arrange(self.lead, self.mode, set(self.layers))
+
+    @property
+    def world(self) -> World:
+        """The world with the splats alone that are shown of it."""
+        return limited(self._world, self._shown, self._box, self._movers())
+
     def tint(self, tints: dict[int, tuple[int, int, int]], share: float) -> None:
         """Mix the colours of the leading rollout's bodies with a share of others."""
         with self._lock, self.server.atomic():
@@ -148,21 +161,30 @@ class Stage:
 
     def seen(self, camera: Camera, pixel: Tensor) -> Seen | None:
         """What a pixel [2] of a view shows of what is not hidden; ghosts and bodies drawn over others do not count."""
+        found = self._hit(camera, pixel)
+        return None if found is None else found[0]
+
+    def point(self, camera: Camera, pixel: Tensor) -> Tensor | None:
+        """Where in the scene [3] that is which a pixel shows, as of `seen`."""
+        found = self._hit(camera, pixel)
+        return None if found is None else found[0].point + torch.from_numpy(found[1].offset)
+
+    def _hit(self, camera: Camera, pixel: Tensor) -> tuple[Seen, Layer] | None:
         with self._lock:
             layers = self.layers.values() if self.mode == ROW else [self.layers[self.lead]]
             low, high = self._area()
-            found = []
+            found, world = [], self.world
             for layer in layers:
                 moved = camera.world_from_camera.clone()
                 moved[:3] -= torch.from_numpy(layer.offset)
                 view = replace(camera, world_from_camera=moved)
-                hit = seen_at(self._world, layer.track.state(self._time), view, pixel, self._shown)
+                hit = seen_at(world, layer.track.state(self._time), view, pixel, self._shown)
                 inside = hit is not None and bool(
                     ((hit.point[:2].numpy() - low) * (high - hit.point[:2].numpy()) > 0).all()
                 )
                 if hit is not None and (self.mode != ROW or inside):
-                    found.append(hit)
-            return min(found, key=lambda hit: hit.distance, default=None)
+                    found.append((hit, layer))
+            return min(found, key=lambda each: each[0].distance, default=None)
 
     def remove(self) -> None:
         """Take them out of the scene."""
@@ -191,7 +213,7 @@ class Stage:
 
     def _area(self) -> tuple[np.ndarray, np.ndarray]:
         """Corners [2] of a rectangle on the ground around all that moves; of everything where nothing does."""
-        bodies = sorted(set().union(*(self._moving(number) for number in range(len(self.tracks)))) & set(self._arrays))
+        bodies = sorted(self._movers() & set(self._arrays))
         bodies = bodies or sorted(self._arrays)
         low, high = np.full(2, np.inf), np.full(2, -np.inf)
         for index in bodies:
@@ -203,14 +225,16 @@ class Stage:
         middle, half = (low + high) / 2, np.maximum((high - low) / 2 + MARGIN, LEAST / 2)
         return middle - half, middle + half
 
-    def _clipped(self) -> dict:
+    def _movers(self) -> set[int]:
+        return set().union(*(self._moving(number) for number in range(len(self.tracks))))
+
+    def _in_box(self) -> dict[int, SplatArrays]:
+        return self._arrays if self._box is None else clipped(self._arrays, self._world, self._box, self._movers())
+
+    def _in_row(self) -> dict[int, SplatArrays]:
         low, high = self._area()
-        moving = set().union(*(self._moving(number) for number in range(len(self.tracks))))
-        found = {
-            index: part if index in moving else clipped(self._world, index, part, low, high)
-            for index, part in self._arrays.items()
-        }
-        return {index: part for index, part in found.items() if len(part)}
+        area = Box(np.array([*low, -np.inf]), np.array([*high, np.inf]))
+        return clipped(self._in_box(), self._world, area, self._movers())
 
     def _label(self) -> None:
         low, high = self._area()

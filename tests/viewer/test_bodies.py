@@ -18,6 +18,7 @@ from tests.worlds import assert_equal
 
 viewer = pytest.importorskip("splatworld.viewer", reason="the viewer is not installed; make install")
 splats = pytest.importorskip("splatworld.viewer.splats")
+body_nodes = pytest.importorskip("splatworld.viewer.body_nodes")
 corrections = pytest.importorskip("splatworld.viewer.corrections")
 
 pytestmark = pytest.mark.usefixtures("convex")
@@ -91,7 +92,7 @@ def test_completed_splats_are_marked(tab):
     world = tab.edits.world
     drawn = splats.drawable(world.splats) & (world.splats.body_ids == 0)
     completed = (world.splats.provenance == int(Provenance.COMPLETED))[drawn].numpy()
-    marked = (tab.nodes._nodes[0].rgbs == splats.COMPLETED).all(axis=1)
+    marked = (tab.nodes._nodes[0].rgbs == body_nodes.COMPLETED).all(axis=1)
     assert completed.sum() > 100
     np.testing.assert_array_equal(marked, completed)
 

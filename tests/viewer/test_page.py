@@ -151,7 +151,7 @@ def test_nothing_went_wrong_in_the_browser(opened):
 def test_two_clicks_measure_what_lies_under_them(opened):
     shown, page, complaints, client = opened
     shown.page.cameras.fly_to(client, "frame_0004.png")
-    page.get_by_role("tab", name="Scale", exact=True).click()
+    page.get_by_role("tab", name="Measure", exact=True).click()
     page.get_by_role("button", name="Pick two points").click()
     page.get_by_role("button", name="Click the first point").wait_for()
     page.wait_for_timeout(1200)
