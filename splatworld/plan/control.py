@@ -26,6 +26,9 @@ from splatworld.recordings import Recorder
 from splatworld.robot.actions import idle_action
 from splatworld.store import world_id
 
+CALM_SPEED, CALM_SPIN = 0.01, 0.1
+"""m/s and rad/s up to which bodies that are where they shall be count as there to stay."""
+
 
 class Reality(Protocol):
     """What is controlled: an environment as gymnasium has them that also tells the state of the world."""
@@ -149,7 +152,13 @@ class _Loop:
     def run(self) -> Outcome:
         """Plan and act until it is over."""
         waiting = torch.zeros(0, len(robot_of(self._world).action), dtype=torch.float64)  # decided on, not yet done
-        while not self._over and not self._is_reached():
+        while not self._over:
+            if self._is_reached():
+                if self._is_calm():
+                    break
+                waiting = waiting[:0]
+                self._carry_out(idle_action(self._world, self.state).double())
+                continue
             ahead = self.state
             if len(waiting):
                 ahead = last_state(self._dynamics(self._world, expanded(self.state, 1), waiting[None]))[0]
@@ -177,10 +186,17 @@ class _Loop:
     def _is_reached(self) -> bool:
         return self._planner.is_done(self.state)
 
+    def _is_calm(self) -> bool:
+        """Whether bodies that are where they shall be will stay there: a drawer that swings past is not done."""
+        speeds = self.state.twists[list(self._goal.bodies)].unflatten(-1, (2, 3)).norm(dim=-1)
+        return bool((speeds <= torch.tensor([CALM_SPEED, CALM_SPIN]).to(speeds)).all())
+
     def _act(self, action: Tensor) -> None:
-        """One action, unless it is over."""
-        if self._over or self._is_reached():
-            return
+        """One action of a plan, unless it is over or nothing is left to do."""
+        if not self._over and not self._is_reached():
+            self._carry_out(action)
+
+    def _carry_out(self, action: Tensor) -> None:
         if self._stop is not None and self._stop(self.state):
             self._over = "emergency stop"
             action = idle_action(self._world, self.state).double()

@@ -187,7 +187,8 @@ def lay_out(pushes: Pushes, ground: Ground, config: PushConfig) -> Strokes:
         count = np.isfinite(hits).sum(axis=0)
         hit = hits[(pushes.depth[rows] * count).astype(int), np.arange(len(rows))] if len(hits) else 0.0 * middle
         starts[rows] = back + ahead[rows] * np.where(count > 0, hit - GAP, 0.0)[:, None]
-        free[rows] = (count > 0) & (parts.gap(starts[rows]) > 0)
+        # Between arms it needs room on every side: what it fits tightly it would not get out of again.
+        free[rows] = (count > 0) & (parts.gap(starts[rows]) > np.where(pushes.depth[rows] > 0, TIGHT, 0.0))
         free[rows] &= ground.obstacles.without([body]).gap(starts[rows]) > TIGHT
         length[rows] += GAP
     free &= ((starts >= ground.low) & (starts <= ground.high)).all(axis=1)

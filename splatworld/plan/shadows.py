@@ -73,17 +73,31 @@ class Obstacles:
     def _only(self, keep: np.ndarray) -> Obstacles:
         return Obstacles(**{f.name: getattr(self, f.name)[keep] for f in fields(Obstacles)})
 
-    def hits(self, points: np.ndarray, directions: np.ndarray) -> np.ndarray:
-        """[P, N] m along unit directions [N, 2] from points [N, 2] to where a line enters each polygon, be it behind
-        the point, in order; infinite for those that it does not meet."""
-        height = self.offsets[..., None] - self.normals @ points.T
+    def hits(self, points: np.ndarray, directions: np.ndarray, margin: float = 0.0) -> np.ndarray:
+        """[P, N] m along unit directions [N, 2] from points [N, 2] to where a line enters each polygon, grown by
+        `margin` m, be it behind the point, in order; infinite for those that it does not meet."""
+        enter, leave = self._cut(points, directions, margin)
+        return np.sort(np.where(enter > leave, np.inf, enter), axis=0)
+
+    def is_free(self, start: np.ndarray, ends: np.ndarray, margin: float) -> np.ndarray:
+        """[N] bool, whether straight lines from a place [2] to others [N, 2] keep more than `margin` m away."""
+        way = ends - start
+        far = np.linalg.norm(way, axis=1)
+        ahead = way / np.maximum(far, 1e-9)[:, None]
+        enter, leave = self._cut(np.broadcast_to(start, ends.shape), ahead, margin)
+        return (np.maximum(enter, 0.0) > np.minimum(leave, far)).all(axis=0)
+
+    def _cut(self, points: np.ndarray, directions: np.ndarray, margin: float) -> tuple[np.ndarray, np.ndarray]:
+        """[P, N] m along lines to where they enter polygons grown by a margin, and to where they leave them, which is
+        before that for lines that pass by."""
+        height = self.offsets[..., None] + margin - self.normals @ points.T
         slope = self.normals @ directions.T
         with np.errstate(divide="ignore", invalid="ignore"):
             cut = height / slope
-        enter = np.where(slope < -1e-9, cut, -np.inf).max(axis=1)
-        leave = np.where(slope > 1e-9, cut, np.inf).min(axis=1)
+        enter = np.where(slope < -1e-9, cut, -np.inf).max(axis=1, initial=-np.inf)
+        leave = np.where(slope > 1e-9, cut, np.inf).min(axis=1, initial=np.inf)
         beside = ((np.abs(slope) <= 1e-9) & (height < 0)).any(axis=1)
-        return np.sort(np.where(beside | (enter > leave), np.inf, enter), axis=0)
+        return enter, np.where(beside, -np.inf, leave)
 
 
 def find_obstacles(world: World, shapes: Shapes, state: State, tool: np.ndarray, height: float) -> Obstacles:

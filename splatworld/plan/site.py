@@ -26,8 +26,11 @@ LOW = 0.3
 """Of a flat body's height, at which the tool pushes it at most."""
 BELOW = 0.01
 """m below a part of what hangs on a joint, such as a handle, to which the tool reaches down."""
-SAMPLES = 12
-"""Places on a way above bodies at which it is looked whether it is free."""
+CLAMPED, ARMS = 0.004, 0.02
+"""m: a tool with no more room than the first, and a body on either side no farther than the second, is clamped;
+it could take the body along upward."""
+OUTWARD = 32
+"""Directions in which a way out from between arms is looked for."""
 PULLS = 64
 """Pushes by which it is judged at which height the tool best gets behind a part."""
 
@@ -41,6 +44,7 @@ class Site:
         height: m, z of the tool's frame while it pushes.
         over: m, z of the tool's frame above all bodies; infinite where it must stay down.
         start: [3] m where the tool is.
+        exit: [2] m where it may go up.
         step: m that it goes in an action on its way.
         level: obstacles at the height at which the tool is now.
     """
@@ -49,6 +53,7 @@ class Site:
     height: float
     over: float
     start: np.ndarray
+    exit: np.ndarray
     step: float
     level: Obstacles
 
@@ -59,7 +64,7 @@ class Site:
 
     def lengths(self, starts: np.ndarray, travel: np.ndarray) -> np.ndarray:
         """[N] m of the tool's way to the starts [N, 2] of pushes, of which those along the ground are `travel` [N]."""
-        aside = np.linalg.norm(starts - self.start[:2], axis=1)
+        aside = np.linalg.norm(self.exit - self.start[:2]) + np.linalg.norm(starts - self.exit, axis=1)
         over = self._crossed(starts)
         above = aside + (over - self.start[2]) + (over - self.height)
         above = np.where(self.ground.obstacles.gap(starts) > 0, above, np.inf)
@@ -68,9 +73,7 @@ class Site:
     def _crossed(self, starts: np.ndarray) -> np.ndarray:
         """[N] m, z of the tool's frame on its way above bodies to starts [N, 2]: as it is, where nothing of that height
         lies between, so that a tool that is on its way down does not go up again whenever it is planned anew."""
-        share = np.linspace(0, 1, SAMPLES)[:, None, None]
-        between = self.start[:2] + share * (starts - self.start[:2])
-        free = (self.level.gap(between.reshape(-1, 2)) > TIGHT).reshape(SAMPLES, -1).all(axis=0)
+        free = self.level.is_free(self.exit, starts, TIGHT)
         return np.where(free & (self.over < np.inf), self.start[2], max(self.over, self.start[2]))
 
     def way(self, start: np.ndarray, travel: float) -> np.ndarray:
@@ -81,7 +84,8 @@ class Site:
             corners = np.column_stack([corners, np.full(len(corners), self.height)])
         else:
             over = float(self._crossed(start[None])[0])
-            corners = np.array([[*self.start[:2], over], [*start, over], [*start, self.height]])
+            out = [[*self.exit, self.start[2]], [*self.exit, over]]
+            corners = np.array([*out, [*start, over], [*start, self.height]])
         places, here = [], self.start
         for corner in corners:
             count = int(np.ceil(np.linalg.norm(corner - here) / self.step - 1e-6))
@@ -122,7 +126,29 @@ def look(world: World, shapes: Shapes, state: State, goal: Goal, config: PlanCon
     )
     step = min(longest_step(world), 0.1 * config.travel_speed)
     level = find_obstacles(world, shapes, state, tool, float(place[2]))
-    return Site(ground, height, over, place, step, level)
+    way_out = _way_out(level, place[:2])
+    return Site(ground, height, over, place, way_out, step, level)
+
+
+def _way_out(level: Obstacles, place: np.ndarray) -> np.ndarray:
+    """[2] m where a tool may go up: where it is, unless it is clamped between the arms of a body. It would take that
+    along, so that it leaves the way it came in: where most room is on a straight line."""
+    gaps = level.gaps(place[None])[:, 0]
+    if gaps.min(initial=np.inf) > CLAMPED:
+        return place
+    body = level.of(int(level.owners[gaps.argmin()]))
+    turn = np.arange(OUTWARD) * 2 * np.pi / OUTWARD
+    ahead = np.column_stack([np.cos(turn), np.sin(turn)])
+    hits = body.hits(np.broadcast_to(place, ahead.shape), ahead, -CLAMPED / 2)
+    beside = ((hits > 0) & (hits < ARMS)).any(axis=0)
+    if not (beside & np.roll(beside, OUTWARD // 2)).any():
+        return place
+    low, high = body.boxes[:, :2].min(axis=0), body.boxes[:, 2:].max(axis=0)
+    far = np.where(ahead > 0, high - place, place - low) / np.maximum(np.abs(ahead), 1e-9)
+    far = far.min(axis=1) + CLAMPED
+    ways = place + np.linspace(0, 1, OUTWARD)[:, None, None] * far[:, None] * ahead
+    room = level.gap(ways.reshape(-1, 2)).reshape(OUTWARD, OUTWARD).min(axis=0)
+    return ways[-1, int(np.lexsort((far, -np.round(room, 3)))[0])]
 
 
 def _behind(

@@ -51,6 +51,30 @@ def test_an_emergency_stop_stands_still_and_keeps_the_log(tmp_path):
     assert torch.equal(log.states.world_from_body[-1], log.states.world_from_body[-2])
 
 
+class Slippery(PlainEnv):
+    """One in which the block slides on for some actions after the tool has let go of it."""
+
+    left = 3
+
+    def step(self, action):
+        found = super().step(action)
+        if bool(GOAL.reached(self.state)):
+            self.left -= 1
+            twists = self.state.twists.clone()
+            twists[BLOCK, 0] = 0.05 * (self.left > 0)
+            self.state = replace(self.state, twists=twists)
+        return found
+
+
+def test_it_does_not_end_while_a_body_only_passes_where_it_shall_be():
+    world, state = block_world()
+    env = Slippery(world, state)
+    outcome = control(env, world, GOAL, dynamics=plain, config=ControlConfig(plan=FEW, hold=6, most=120))
+    assert outcome.reached
+    assert env.left == 0
+    assert not outcome.state.twists[BLOCK].any()
+
+
 def test_it_ends_when_time_is_up_or_it_cannot_be(tmp_path):
     world, state = block_world()
     short = control(PlainEnv(world, state), world, GOAL, dynamics=plain, config=ControlConfig(plan=FEW, most=3))

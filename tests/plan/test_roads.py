@@ -1,9 +1,11 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 
 from splatworld.plan.roads import find_roads
 from splatworld.plan.shadows import Obstacles, _edges
+from splatworld.plan.site import _way_out
 
 LOW, HIGH = np.array([-0.3, -0.3]), np.array([0.3, 0.3])
 
@@ -42,3 +44,22 @@ def test_a_line_meets_polygons_in_order():
     grid = two.gap_on_grid(x, x, 0.03)
     every = two.gap(np.stack(np.meshgrid(x, x, indexing="ij"), -1).reshape(-1, 2)).reshape(61, 61)
     assert np.allclose(grid, np.minimum(every, 0.03))
+
+
+def test_straight_lines_past_what_is_near_are_free_only_beyond_the_margin():
+    two = walls((-0.05, -0.05, 0.05, 0.05), (0.1, -0.05, 0.2, 0.05))
+    start, ends = np.array([-0.2, 0.0]), np.array([[-0.06, 0.0], [-0.045, 0.0], [0.3, 0.0], [-0.2, 0.1], [0.1, 0.155]])
+    assert two.is_free(start, ends, 0.0).tolist() == [True, False, False, True, True]
+    assert two.is_free(start, ends, 0.02).tolist() == [False, False, False, True, False]
+    assert walls((5.0, 5.0, 6.0, 6.0)).is_free(start, ends, 0.02).all()
+
+
+def test_a_tool_clamped_between_arms_leaves_through_their_mouth_before_it_goes_up():
+    arms = (-0.06, -0.06, -0.02, 0.06), (-0.06, 0.002, 0.06, 0.06), (-0.06, -0.06, 0.06, -0.002)
+    body = walls(*arms)
+    body = replace(body, owners=np.zeros(3, int))
+    out = _way_out(body, np.array([0.0, 0.0]))
+    assert out[0] > 0.06
+    assert abs(out[1]) < 1e-6
+    for free in ([0.0, 0.061], [0.065, 0.0]):  # beside it; before its mouth
+        assert _way_out(body, np.array(free)).tolist() == free
