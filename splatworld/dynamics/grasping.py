@@ -26,6 +26,10 @@ OPENS = 1e-4
 """m by which a finger has to be told to open for the grip to end."""
 TRIED = (1.0, 0.75, 0.5, 0.25, 0.0)
 """Shares of a slip that are tried before a body that hangs in the grip runs into what stands still."""
+PRESSING = 3e-4
+"""m beyond a finger's nearest contact up to which others press."""
+STEEP = 1.5
+"""rad, beyond which a side counts as a ledge."""
 SUNK = 5e-4
 """m by which what is held may be inside of what stands still."""
 
@@ -168,8 +172,8 @@ def carried_load(
     weight = mass[row, at, None] * scene.gravity.to(poses)
     down = weight - (weight * axis).sum(-1, keepdim=True) * axis
     pull = down.norm(dim=-1)
-    most = 2 * gripper.force * friction[row, at] * config.friction
-    share = pull / most
+    most = gripper.force * bearing(found, down / pull.clamp(min=1e-9)[:, None], config.friction * friction[row, at])
+    share = pull / most.clamp(min=1e-9)
     arm = center - middle
     torque = (torch.linalg.cross(arm, weight) * axis).sum(-1)
     bears = 2 * gripper.force * (friction[row, at] * radius + config.pad)
@@ -186,6 +190,24 @@ def carried_load(
     slide = config.sliding * turn.abs() * flow.clamp(max=0.02)
     slide = slide[:, None] * down / pull.clamp(min=1e-9)[:, None]
     return Load((share < 1) & (found.body >= 0), middle, axis, turn, slide)
+
+
+def bearing(found: Pinch, down: Tensor, friction: Tensor) -> Tensor:
+    """How much weight N grips bear per force of a finger, [N]; 0 where what is between the fingers slides out.
+
+    A finger presses along the way in which it closes, and its side bears any force across. The sum of both lies inside
+    the friction cone about the normal: a side that leans by an angle bears the tangent of the friction angle plus this.
+
+    Args:
+        found: what is between the fingers.
+        down: [N, 3] unit, across the line between the fingers.
+        friction: [N] Coulomb's coefficient.
+    """
+    presses = found.touching & (found.distance < found.distance.amin(-1, keepdim=True) + PRESSING)
+    normal = _sum(torch.where(presses[..., None], found.normal, 0.0))  # [N, 2, 3]
+    along = -(normal * found.opens).sum(-1)
+    leans = torch.atan2(-(normal * down[:, None]).sum(-1), along.clamp(min=1e-9))
+    return (leans + torch.atan(friction)[:, None]).clamp(-STEEP, STEEP).tan().sum(-1).clamp(min=0)
 
 
 def _hung(scene: Scene, poses: Tensor, ends: Tensor, load: Load, body: Tensor, gripper: Gripper) -> Tensor:

@@ -21,6 +21,7 @@ from splatworld.dynamics.checkpoint import load_model
 from splatworld.dynamics.deformable import Nodes, act_nodes
 from splatworld.dynamics.grasping import grip
 from splatworld.dynamics.gripper import Gripper, find_gripper
+from splatworld.dynamics.jamming import jam
 from splatworld.dynamics.model import DynamicsModel
 from splatworld.dynamics.nets import Net, world_net
 from splatworld.dynamics.scene import Scene, world_scene
@@ -173,6 +174,9 @@ class Stream:
         if self._hung.bodies:
             commanded, share = swing_joints(self._world, self._scene, self._hung, before, commanded)
         scene, moving = self._scene, self._moving
+        if self._gripper is not None:
+            commanded, came = jam(self._world, scene, self._gripper, before, commanded)
+            share = share * came
         if self._gripper is not None and (held := grip(self._world, scene, self._gripper, before, commanded)):
             scene, commanded = held.scene, held.commanded
         step = act(self._model, scene, moving, commanded.world_from_body)

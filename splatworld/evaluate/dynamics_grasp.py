@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from splatworld.core.latents import CENTER, FRICTION, MASS, SUPPORT_FRICTION, TOOL_FRICTION
+from splatworld.core.latents import CENTER, FRICTION, KNOWN, MASS, SUPPORT_FRICTION, TOOL_FRICTION
 from splatworld.core.state import State
 from splatworld.core.world import World, rest_state
+from splatworld.dynamics.beliefs import Prior
 from splatworld.dynamics.model import DynamicsModel
 from splatworld.dynamics.predict import predict
 from splatworld.dynamics.scene import Scene, world_scene
@@ -48,7 +49,7 @@ class Outcome:
 
 def grasp_lines(model: DynamicsModel, split: str, count: int, say: Callable[..., object]) -> list[Line]:
     """Rows of one split: from what is known, told the truth, and MuJoCo that does not know the parameters."""
-    found: dict[str, list[Outcome]] = {name: [] for name in ("true", "own", "told", "mean", "redrawn")}
+    found: dict[str, list[Outcome]] = {name: [] for name in ("true", "own", "typical", "told", "mean", "redrawn")}
     votes = []
     for number in range(count):
         say(f"grasp, {LABELS[split]}: {number + 1} of {count}")
@@ -68,7 +69,7 @@ def grasp_lines(model: DynamicsModel, split: str, count: int, say: Callable[...,
     label = f"grasp, {LABELS[split]}"
     floor = (
         f"majority of {REDRAWS} redraws {right['vote']:.1f}, MuJoCo redrawn {right['redrawn']:.1f}, at mean parameters "
-        f"{right['mean']:.1f}, always held {right['always']:.1f}"
+        f"{right['mean']:.1f}, always held {right['always']:.1f}; own without the prior {right['typical']:.1f}"
     )
     what = f"{label}: held after the test lift, balanced accuracy"
     rows = [
@@ -114,15 +115,17 @@ def told(world: World, scene: Scene, parameters: Parameters, *, body: int = BODY
 
 
 def _predicted(model: DynamicsModel, scene: GraspScene, truth: GraspEpisode) -> Iterator[tuple[str, np.ndarray]]:
-    """Names and poses [PLACED + 1, 7] of the body: not told, and told its parameters; both in one batch."""
+    """Names and poses [PLACED + 1, 7] of the body: from the middle of the prior, with latents of 0, and told its
+    parameters; all in one batch."""
     world = grasp_world(scene, truth, splats=SPLATS)
     assert world.robot is not None
-    both = [rest_state(world), told(world, world_scene(world), scene.parameters)]
-    pairs = zip(*(vars(state).items() for state in both), strict=True)
-    state = State(**{name: torch.stack([one, other]) for (name, one), (_, other) in pairs})
+    rest, bodies = rest_state(world), world_scene(world)
+    middle = Prior().latents(torch.zeros(len(world.bodies), KNOWN), bodies.typical_mass[0])
+    every = replace(rest, latents=middle.to(rest.latents)), rest, told(world, bodies, scene.parameters)
+    state = State(**{name: torch.stack([getattr(each, name) for each in every]) for name in vars(rest)})
     found = predict(world, state, clip_action(world.robot.action, grasp_actions(truth)), model=model)
     poses: Tensor = found.states.world_from_body[:, :, BODY]
-    yield from zip(("own", "told"), poses.numpy(), strict=True)
+    yield from zip(("own", "typical", "told"), poses.numpy(), strict=True)
 
 
 def _again(scene: GraspScene, split: str, number: int, k: int) -> Outcome:

@@ -8,6 +8,8 @@ import torch
 from splatworld.core.body import Body, background
 from splatworld.core.latents import CENTER, MASS, TOOL_FRICTION
 from splatworld.core.world import rest_state
+from splatworld.dynamics.grasping import bearing
+from splatworld.dynamics.gripper import Pinch
 from splatworld.dynamics.predict import predict, stream
 from splatworld.geometry.distance import distance_grid
 from splatworld.robot.place import add_robot, metric_world
@@ -148,3 +150,26 @@ def test_who_is_held_follows_from_the_state_alone():
     again = rolled(world, actions[6:], whole.states[6])
     gap = (again.states.world_from_body[-1] - whole.states.world_from_body[-1]).abs().max()
     assert float(gap) < 1e-6
+
+
+def pinch(*lean_degrees):
+    """Fingers along y whose contacts' normals lean up by some degrees each."""
+    lean = torch.deg2rad(torch.tensor(lean_degrees, dtype=torch.float64))
+    ways = torch.tensor([-1.0, 1.0], dtype=torch.float64)
+    distance = torch.full((1, 2, 8), 0.02, dtype=torch.float64)
+    distance[..., 0] = 0
+    normal, point = torch.zeros(2, 1, 2, 8, 3, dtype=torch.float64)
+    normal[0, :, 0, 1], normal[0, :, 0, 2] = ways * lean.cos(), lean.sin()
+    opens = torch.zeros(1, 2, 3, dtype=torch.float64)
+    opens[0, :, 1] = -ways
+    return Pinch(torch.tensor([BLOCK]), distance, normal, point, opens)
+
+
+@pytest.mark.parametrize(
+    ("leans", "borne"), [((0, 0), 1.0), ((-10, -10), 0.595), ((10, 10), 1.483), ((-20, 20), 1.171), ((-30, -30), 0.0)]
+)
+def test_sides_that_lean_in_above_bear_less(leans, borne):
+    down = torch.tensor([[0.0, 0.0, -1.0]], dtype=torch.float64)
+    assert float(bearing(pinch(*leans), down, torch.tensor([0.5], dtype=torch.float64))) == pytest.approx(
+        borne, abs=2e-3
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.spatial import ConvexHull
@@ -148,8 +149,13 @@ def _aim(name: str, lying: np.ndarray, place: np.ndarray) -> str | None:
 def _spans(name: str, lying: np.ndarray, points: np.ndarray, along: np.ndarray) -> np.ndarray:
     """[L, 2] m along lines through points [L, 3], where they enter and leave the body; NaN for those that miss it."""
     turn = rotation(lying[3:])
-    planes = [ConvexHull(part.vertices).equations for part in shape(name).parts]
-    return crossed(planes, (points - lying[:3]) @ turn, (along @ turn)[None])
+    return crossed(_planes(name), (points - lying[:3]) @ turn, (along @ turn)[None])
+
+
+@lru_cache(maxsize=256)
+def _planes(name: str) -> tuple[np.ndarray, ...]:
+    """[F, 4] of each part of a shape: outward normals and offsets of its sides."""
+    return tuple(ConvexHull(part.vertices).equations for part in shape(name).parts)
 
 
 def _corners(name: str, lying: np.ndarray) -> np.ndarray:

@@ -1,4 +1,6 @@
 from dataclasses import replace
+from functools import cache
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -8,9 +10,13 @@ from splatworld.simulate.episodes.grasp_scenes import CARRIED, CLOSED, LIFTED, P
 from splatworld.simulate.episodes.shapes import NUMBERS
 
 
+@cache
 def scene_of(aim, *, least=10.0):
-    """The first scene of an aim with a grip of `least` N or more."""
+    """The first scene of an aim with a grip of `least` N or more; its aim is the first thing that is drawn of it."""
+    shares = grasp_scenes.AIMS
     for number in range(200):
+        if np.random.default_rng([3, number]).choice(list(shares), p=list(shares.values())) != aim:
+            continue
         scene = draw_grasp("train", np.random.default_rng([3, number]))
         if scene.aim == aim and scene.force > least:
             return scene
@@ -58,10 +64,21 @@ def test_a_miss_holds_nothing(aim):
     assert found.poses[LIFTED, 2] < found.poses[0, 2] + 0.02
 
 
-def test_aims_come_about_as_often_as_they_shall():
-    aims = [draw_grasp("train", np.random.default_rng([5, k])).aim for k in range(60)]
-    assert aims.count("good") == pytest.approx(60 * grasp_scenes.AIMS["good"], abs=12)
-    assert set(aims) == set(grasp_scenes.AIMS)
+def test_aims_come_about_as_often_as_they_shall(monkeypatch):
+    """Whatever places turn up: here one is of each aim, and none, in turn."""
+    turns = cycle([*grasp_scenes.AIMS, None])
+    monkeypatch.setattr(grasp_scenes, "_aim", lambda *_: next(turns))
+    monkeypatch.setattr(grasp_scenes, "draw_shapes", lambda *_: ("box-001",))
+    aims = [draw_grasp("train", np.random.default_rng([5, k])).aim for k in range(400)]
+    for aim, share in grasp_scenes.AIMS.items():
+        assert aims.count(aim) == pytest.approx(400 * share, abs=30)
+
+
+@pytest.mark.parametrize("aim", list(grasp_scenes.AIMS))
+def test_every_aim_is_found_on_some_body(aim):
+    scene = scene_of(aim, least=0.0)
+    place = np.append(scene.start[:3] + scene.way[: grasp_scenes.DESCEND, :3].sum(0), scene.start[3])
+    assert grasp_scenes._aim(scene.shape, scene.pose, place) == aim
 
 
 def test_the_world_begins_where_the_scene_does():
