@@ -57,15 +57,26 @@ def compare(source: Source, camera: str) -> Comparison:
     image = render(source.world, None, resize(source.world.cameras[camera], (width, height))).image
     image = image * torch.tensor(source.gain(camera))
     rendering = to_bytes(image)
-    difference = (truth.image.astype(np.float32) - rendering) / 255
-    error = np.where(truth.mask, np.sqrt(np.square(difference).mean(axis=2)), 0)
     return Comparison(
         truth=truth.image * truth.mask[..., None],
         rendering=rendering,
-        error=colors.colored(error, 0, ERROR_TOP, colors.ERROR_MAP),
+        error=error_picture(truth.image, rendering) * truth.mask[..., None],
         psnr=psnr(image, torch.from_numpy(truth.image), torch.from_numpy(truth.mask)),
         full_size=truth.full_size,
     )
+
+
+def error_picture(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """How far two pictures [H, W, 3] uint8 are apart: root mean square over the channels, [H, W, 3] in false colour."""
+    difference = (one.astype(np.float32) - other) / 255
+    return colors.colored(np.sqrt(np.square(difference).mean(axis=2)), 0, ERROR_TOP, colors.ERROR_MAP)
+
+
+def error_legend() -> str:
+    """The HTML of what the colours of `error_picture` mean."""
+    ticks = [f"{share * ERROR_TOP:.0%}" for share in np.linspace(0, 1, 6)]
+    ticks[-1] += " or more"
+    return colors.bar("Error, root mean square over the channels, of full brightness", ticks, colors.ERROR_MAP)
 
 
 class HeldOutTab:
@@ -86,12 +97,7 @@ class HeldOutTab:
         self.truth = gui.add_image(blank, label="Truth", jpeg_quality=92, visible=False)
         self.rendering = gui.add_image(blank, label="Render", jpeg_quality=92, visible=False)
         self.error = gui.add_image(blank, label="Error", jpeg_quality=92, visible=False)
-        ticks = [f"{share * ERROR_TOP:.0%}" for share in np.linspace(0, 1, 6)]
-        ticks[-1] += " or more"
-        self._legend = gui.add_html(
-            colors.bar("Error, root mean square over the channels, of full brightness", ticks, colors.ERROR_MAP),
-            visible=False,
-        )
+        self._legend = gui.add_html(error_legend(), visible=False)
 
         @self._choice.on_update
         @reported

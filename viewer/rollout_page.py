@@ -101,7 +101,7 @@ class RolloutPage:
             self.cameras = CamerasTab(server, source, clicks, shown=False)
         with self._tabs.add_tab("Picture"):
             with server.gui.add_folder("Exact picture"):
-                self.exact = ExactPicture(server, source, self.now)
+                self.exact = ExactPicture(server, source, self.now, self._others)
             with server.gui.add_folder("Screenshot"):
                 add_screenshot_button(server, source, theme)
             with server.gui.add_folder("Share"):
@@ -152,6 +152,11 @@ class RolloutPage:
     def now(self) -> tuple[World, State | None]:
         """The world and the state of the leading rollout that is shown."""
         return self.stage.world, self.stage.tracks[self.stage.lead].state(self.timeline.time)
+
+    def _others(self) -> dict[str, State]:
+        """The states that the rollouts that do not lead have now, by their labels."""
+        lead = self.stage.tracks[self.stage.lead]
+        return {track.label: track.state(self.timeline.time) for track in self.stage.tracks if track is not lead}
 
     def put(self, track: Track, time: float) -> None:
         """Show a rollout at a time in s; it leads from now on, in place of the one of its label."""
@@ -208,6 +213,7 @@ class RolloutPage:
         """Show all of what stands side by side, and go back afterwards."""
         self.bodies.arranged()
         self.plots.arranged(self._span())
+        self.exact.arranged()
         if self._mode == self.stage.mode:
             return
         before, self._mode = self._mode, self.stage.mode

@@ -1,5 +1,7 @@
 """What is looked at: a box that leaves out the rest, a ruler, dark and light."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -75,6 +77,37 @@ def test_what_moves_stays_whole_in_a_box(page):
     assert drawn(stage.layers[1].nodes)[RED] == before[RED]
     page.timeline.clock.seek(12)
     np.testing.assert_allclose(stage.layers[0].nodes._nodes[RED].position, stage.tracks[0].poses[12, RED, :3])
+
+
+def test_every_kind_of_exact_picture_shows_the_instant(page):
+    page.timeline.clock.seek(12)
+    world = page.source.world
+    view = flight.view_of(world.cameras["frame_0004.png"], world.splats.means)
+    window = SimpleNamespace(
+        position=view.position, wxyz=view.wxyz, look_at=view.target, fov=view.fov, image_width=160, image_height=120
+    )
+    one, other = (track.state(1.2) for track in page.stage.tracks)
+    pictures = {}
+    assert page.exact._kind.options == (*exact.KINDS, exact.ERROR)
+    for kind in page.exact._kind.options:
+        page.exact._kind.value = kind
+        page.exact.show(SimpleNamespace(camera=window))
+        pictures[kind] = page.exact.picture.image
+        assert pictures[kind].shape == (120, 160, 3)
+        assert (pictures[kind] != exact.exact_picture(world, None, view.camera((160, 120)), kind, "m")[0]).any()
+    assert page.exact.picture.label == "Error against away, 160 x 120 px"
+    assert "of full brightness" in page.exact._legend.content
+    shown = [render(world, state, view.camera((160, 120))).image for state in (one, other)]
+    apart = (shown[0] - shown[1]).square().mean(dim=-1).sqrt()
+    bright = torch.from_numpy(pictures[exact.ERROR].astype(float)).sum(dim=-1)
+    assert bright[apart > 0.15].min() > 3 * bright[apart < 0.01].max()
+    assert 50 < int((apart > 0.15).sum()) < 5000
+    page.rollouts.arrange(lead="away")
+    assert page.exact._against.options == ("to the right",)
+
+
+def test_a_world_alone_has_no_error_to_show(alone):
+    assert exact.ERROR not in alone.exact._kind.options
 
 
 def test_lengths_are_measured_while_a_rollout_plays(page):
