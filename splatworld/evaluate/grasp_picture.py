@@ -43,10 +43,12 @@ def strip(split: str, number: int) -> np.ndarray:
     said = predict(world, rest_state(world), clip_action(world.robot.action, grasp_actions(truth))).states
     true = recorded_states(world, truth)
     shown = true.world_from_body[list(MOMENTS), BODY, :3]
-    return np.concatenate([_row(world, states, shown) for states in (true, said)])
+    return np.concatenate([row(world, states[list(MOMENTS)], shown) for states in (true, said)])
 
 
-def _row(world: World, states: State, shown: torch.Tensor) -> np.ndarray:
+def row(world: World, states: State, shown: torch.Tensor) -> np.ndarray:
+    """[H, N W, 3] uint8: N states side by side, seen such that places [..., 3] are in the picture."""
+    shown = shown.reshape(-1, 3)
     low, high = shown.amin(0), shown.amax(0)
     middle = (low + high) / 2 + torch.tensor([0, 0, 0.03]).double()
     far = 0.45 + 0.9 * float((high - low).norm())
@@ -57,7 +59,7 @@ def _row(world: World, states: State, shown: torch.Tensor) -> np.ndarray:
         size=SIZE,
         world_from_camera=pose.look_at(eye, middle, torch.tensor([0.0, 0.0, 1.0]).double()),
     )
-    pictures = render(world, states[list(MOMENTS)], camera, background=torch.tensor(SKY)).image
+    pictures = render(world, states, camera, background=torch.tensor(SKY)).image
     return np.concatenate([to_bytes(each) for each in pictures], axis=1)
 
 
