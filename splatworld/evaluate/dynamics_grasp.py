@@ -85,34 +85,6 @@ def grasp_lines(model: DynamicsModel, split: str, count: int, say: Callable[...,
     ]
     if not held.any():
         return rows
-    for part, target in (("carried", "<= 5"), ("placed", None)):
-        places = {name: np.array([getattr(each, part) for each in outcomes]) for name, outcomes in found.items()}
-        off = {name: 1e3 * np.linalg.norm(place - places["true"], axis=-1)[held] for name, place in places.items()}
-        middles, tails = (
-            ", ".join(f"{who} {measure(off[name]):.1f}" for name, who in OTHERS.items())
-            for measure in (np.median, lambda values: np.quantile(values, 0.9))
-        )
-        rows += [
-            line(f"{label}: body {part}, median of {held.sum()}", float(np.median(off["own"])), "mm", target, middles),
-            line(f"{label}: body {part}, p90", float(np.quantile(off["own"], 0.9)), "mm", None, tails),
-        ]
-    return rows
-    for part, target in (("carried", "<= 5"), ("placed", None)):
-        places = {name: np.array([getattr(each, part) for each in outcomes]) for name, outcomes in found.items()}
-        off = {name: 1e3 * np.linalg.norm(place - places["true"], axis=-1)[held] for name, place in places.items()}
-        others = (
-            ("told", "told"),
-            ("from a state at rest", "typical"),
-            ("MuJoCo redrawn", "redrawn"),
-            ("at mean parameters", "mean"),
-        )
-        floor = ", ".join(f"{who} {np.median(off[name]):.1f}" for who, name in others)
-        rows += [
-            line(f"{label}: body {part}, median of {held.sum()}", float(np.median(off["own"])), "mm", target, floor),
-            line(f"{label}: body {part}, p90", float(np.quantile(off["own"], 0.9)), "mm", None,
-                 f"told {np.quantile(off['told'], 0.9):.1f}, from a state at rest {np.quantile(off['typical'], 0.9):.1f}, MuJoCo redrawn {np.quantile(off['redrawn'], 0.9):.1f}"),
-        ]  # fmt: skip
-    return rows
 
 
 def balanced(said: np.ndarray, true: np.ndarray) -> float:
