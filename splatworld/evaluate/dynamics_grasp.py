@@ -85,6 +85,18 @@ def grasp_lines(model: DynamicsModel, split: str, count: int, say: Callable[...,
     ]
     if not held.any():
         return rows
+    for part, target in (("carried", "<= 5"), ("placed", None)):
+        places = {name: np.array([getattr(each, part) for each in outcomes]) for name, outcomes in found.items()}
+        off = {name: 1e3 * np.linalg.norm(place - places["true"], axis=-1)[held] for name, place in places.items()}
+        middles, tails = (
+            ", ".join(f"{who} {np.quantile(off[name], share):.1f}" for name, who in OTHERS.items())
+            for share in (0.5, 0.9)
+        )
+        rows += [
+            line(f"{label}: body {part}, median of {held.sum()}", float(np.median(off["own"])), "mm", target, middles),
+            line(f"{label}: body {part}, p90", float(np.quantile(off["own"], 0.9)), "mm", None, tails),
+        ]
+    return rows
 
 
 def balanced(said: np.ndarray, true: np.ndarray) -> float:
