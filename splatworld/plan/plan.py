@@ -34,8 +34,6 @@ NEAR = 0.012
 """m up to which the tool counts as being at a body."""
 KEPT = 0.05
 """Share of the pushes that the next plan begins with."""
-MOVING = 0.01
-"""m/s from which a body does not lie still."""
 REACHED_WEIGHT = 0.05
 """Share of pushes that a body gets which is where it shall be, against one that is not."""
 
@@ -121,11 +119,8 @@ class Planner:
         return replace(made, candidates=search.count, seconds=time.perf_counter() - begin)
 
     def is_done(self, state: State) -> bool:
-        """Whether nothing is left to do in a single state: the goal is reached, and where there is a hand it is not
-        about the goal's bodies, and they lie still."""
-        hand = find_hand(self._world, self._shapes, state)
-        speeds = state.twists[list(self._goal.bodies), :3].norm(dim=-1)
-        return self._is_done(state, hand) and (hand is None or bool((speeds < MOVING).all()))
+        """Whether nothing is left to do in a single state: the goal is reached, and no hand is about its bodies."""
+        return self._is_done(state, find_hand(self._world, self._shapes, state))
 
     def _is_done(self, state: State, hand: Hand | None) -> bool:
         if not bool(self._goal.reached(state)):

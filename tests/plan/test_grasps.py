@@ -127,15 +127,3 @@ def test_what_is_too_wide_is_pushed(dynamics):
 def test_fingers_may_meet():
     world = gripped(height=0.2)
     assert Guard(world).refusal(rest_state(world), go((1, 0, 0, 0, 0.0))[0]) is None
-
-
-def test_a_body_that_still_moves_is_waited_for(dynamics):
-    world = gripped(height=0.2)
-    state, goal = rest_state(world), to(0.0, 0.0, 0.03)
-    planner = Planner(world, goal, dynamics=dynamics, config=FEW)
-    assert planner.is_done(state)
-    twists = state.twists.clone()
-    twists[BLOCK, 0] = 0.05
-    moving = replace(state, twists=twists)
-    assert not planner.is_done(moving)
-    assert not len(planner.plan(moving))
