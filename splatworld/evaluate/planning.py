@@ -33,7 +33,7 @@ IMAGINED = 40
 
 
 def run(*, quick: bool = False, long: bool = False, progress: Progress | None = None) -> Report:
-    """Measure every row; episodes of the same commit that are over are not run again.
+    """Measure every row; episodes of the same sources that are over are not run again.
 
     Args:
         quick: one episode of each kind, without targets.

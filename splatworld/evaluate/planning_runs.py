@@ -19,7 +19,7 @@ from splatworld import native
 from splatworld.evaluate.planning_models import model_of
 from splatworld.evaluate.planning_oracle import OracleEnv
 from splatworld.evaluate.planning_tasks import draw_task, missing
-from splatworld.evaluate.report import commit_hash
+from splatworld.evaluate.report import sources_hash
 from splatworld.evaluate.resume import FOLDER
 from splatworld.files import write_file
 from splatworld.plan.config import PlanConfig
@@ -30,6 +30,12 @@ SETTLING = 5
 """Actions in which nothing is done before it is looked whether the goal is reached."""
 HOLD = 5
 Z = 1.96
+SOURCES = (
+    "cuda",
+    *(f"splatworld/{part}" for part in ("core", "dynamics", "geometry", "plan", "robot", "simulate")),
+    *(f"splatworld/evaluate/{file.name}" for file in sorted(Path(__file__).parent.glob("planning*.py"))),
+)
+"""What decides how an episode goes."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,7 @@ RUNNERS = {
 def run_all(
     runs: list[Run], say: Callable[..., object], *, folder: Path = FOLDER / "planning", workers: int | None = None
 ) -> list[dict[str, Any]]:
-    """The results of runs, in order; those of the same commit that are in `folder` already are not run again.
+    """The results of runs, in order; those of the same sources that are in `folder` already are not run again.
 
     Args:
         runs: what to run.
@@ -126,18 +132,18 @@ def run_all(
         folder: a file a run.
         workers: processes; None: one a core.
     """
-    commit, found = commit_hash(), dict[str, dict[str, Any]]()
+    sources, found = sources_hash(*SOURCES), dict[str, dict[str, Any]]()
     for run in runs:
         path = folder / f"{run.name}.json"
-        if path.is_file() and not commit.endswith("+changes"):
+        if path.is_file() and not sources.endswith("+changes"):
             kept = json.loads(path.read_text())
-            if kept["commit"] == commit:
+            if kept["sources"] == sources:
                 found[run.name] = kept
     left = [run for run in runs if run.name not in found]
     folder.mkdir(parents=True, exist_ok=True)
     with _mapped(min(workers or os.cpu_count() or 1, max(1, len(left)))) as work:
         for name, result in work(left):
-            result["commit"] = commit
+            result["sources"] = sources
             write_file(folder / f"{name}.json", json.dumps(result, indent=1) + "\n")
             found[name] = result
             say(f"{name}: {'done' if result.get('success', True) else 'failed'}", len(found), len(runs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import operator
 import platform
 import subprocess
@@ -72,16 +73,32 @@ def device_name() -> str:
     return platform.processor() or platform.machine()
 
 
+SOURCES = ("cuda", "data", "splatworld", "viewer")
+"""Folders of code and data."""
+
+
 def commit_hash() -> str:
     """The source tree's commit, with "+changes" when it is not clean; "unknown" outside a checkout."""
-    here = Path(__file__).parent
     try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"], cwd=here, capture_output=True, text=True, check=True
-        ).stdout.strip()
-        status = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"], cwd=here, capture_output=True, text=True
-        ).stdout.strip()
+        commit = _git("rev-parse", "--short=12", "HEAD").strip()
+        status = _git("status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return commit + ("+changes" if status else "")
+
+
+def sources_hash(*paths: str) -> str:
+    """Of what is committed at some paths from the root, by default all code and data, such that figures outlive commits
+    of documents and tests; with "+changes" where it is changed; "unknown" outside a checkout."""
+    try:
+        trees = _git("ls-tree", "HEAD", "--", *(paths or SOURCES))
+        status = _git("status", "--porcelain", "--untracked-files=no", "--", *(paths or SOURCES))
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return hashlib.sha256(trees.encode()).hexdigest()[:12] + ("+changes" if status else "")
+
+
+def _git(*words: str) -> str:
+    """What git says at the root of the source tree."""
+    root = Path(__file__).parents[2]
+    return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True).stdout

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from splatworld.core.checks import SplatworldError
-from splatworld.evaluate.report import Line, commit_hash, line
+from splatworld.evaluate.report import Line, line, sources_hash
 from splatworld.files import write_file
 
 FOLDER = Path("out/eval")
@@ -24,8 +24,8 @@ def measure_parts(
 ) -> list[Line]:
     """The lines of every part, in order; of a part that fails one line without a value that says why.
 
-    Finished parts are written to `folder`. A later run of the same commit takes them from there; figures of another
-    commit, or of changed sources, are measured again. The file goes once everything is measured.
+    Finished parts are written to `folder`. A later run of the same sources takes them from there; figures of others,
+    or of what is not committed, are measured again. The file goes once everything is measured.
 
     Args:
         suite: names the file.
@@ -33,12 +33,12 @@ def measure_parts(
         say: told which parts are taken over, and what fails.
         folder: made if it is missing; None: nothing is kept.
     """
-    path, commit = (folder or FOLDER) / f"{suite}.partial.json", commit_hash()
+    path, sources = (folder or FOLDER) / f"{suite}.partial.json", sources_hash()
     done: dict[str, list[dict]] = {}
     failed: dict[str, Line] = {}
     if folder is not None and path.exists():
         kept = json.loads(path.read_text())
-        if kept["commit"] == commit and not commit.endswith("+changes"):
+        if kept["sources"] == sources and not sources.endswith("+changes"):
             done = kept["parts"]
             say(f"taken from {path}: {', '.join(done)}")
     for name, measure in parts.items():
@@ -52,7 +52,7 @@ def measure_parts(
             continue
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            write_file(path, json.dumps({"commit": commit, "parts": done}, indent=1))
+            write_file(path, json.dumps({"sources": sources, "parts": done}, indent=1))
     if folder is not None and not failed:
         path.unlink(missing_ok=True)
     return [row for name in parts for row in ([failed[name]] if name in failed else map(_line, done[name]))]

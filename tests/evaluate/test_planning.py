@@ -97,10 +97,10 @@ def test_episodes_that_are_over_are_not_run_again(tmp_path, monkeypatch):
         return {"success": run.number > 0}
 
     monkeypatch.setitem(planning_runs.RUNNERS, "oracle", runner)
-    monkeypatch.setattr(planning_runs, "commit_hash", lambda: "abc")
+    monkeypatch.setattr(planning_runs, "sources_hash", lambda *_: "abc")
     runs = [Run("oracle", "push", "network", number) for number in range(3)]
     assert [each["success"] for each in run_all(runs[:2], print, folder=tmp_path, workers=1)] == [False, True]
-    (tmp_path / f"{runs[1].name}.json").write_text(json.dumps({"success": True, "commit": "older"}))
+    (tmp_path / f"{runs[1].name}.json").write_text(json.dumps({"success": True, "sources": "older"}))
     assert [each["success"] for each in run_all(runs, print, folder=tmp_path, workers=1)] == [False, True, True]
     assert asked == [0, 1, 1, 2]
 

@@ -1,7 +1,7 @@
 import pytest
 
 from splatworld.core.checks import InputError
-from splatworld.evaluate import resume
+from splatworld.evaluate import report, resume
 from splatworld.evaluate.report import line
 
 
@@ -15,9 +15,9 @@ def parts(seen: list[str], stop_at: str | None = None) -> dict:
     return {name: lambda name=name: measure(name) for name in ("a", "b", "c")}
 
 
-@pytest.mark.parametrize(("commit", "again"), [("abc", ["b", "c"]), ("abc+changes", ["a", "b", "c"])])
-def test_a_stopped_run_goes_on(tmp_path, monkeypatch, commit, again):
-    monkeypatch.setattr(resume, "commit_hash", lambda: commit)
+@pytest.mark.parametrize(("sources", "again"), [("abc", ["b", "c"]), ("abc+changes", ["a", "b", "c"])])
+def test_a_stopped_run_goes_on(tmp_path, monkeypatch, sources, again):
+    monkeypatch.setattr(resume, "sources_hash", lambda: sources)
     seen: list[str] = []
     with pytest.raises(KeyboardInterrupt):
         resume.measure_parts("suite", parts(seen, "b"), print, folder=tmp_path)
@@ -29,19 +29,19 @@ def test_a_stopped_run_goes_on(tmp_path, monkeypatch, commit, again):
     assert not list(tmp_path.iterdir())
 
 
-def test_another_commit_is_measured_anew(tmp_path, monkeypatch):
-    monkeypatch.setattr(resume, "commit_hash", lambda: "abc")
+def test_other_sources_are_measured_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(resume, "sources_hash", lambda: "abc")
     seen: list[str] = []
     with pytest.raises(KeyboardInterrupt):
         resume.measure_parts("suite", parts(seen, "c"), print, folder=tmp_path)
-    monkeypatch.setattr(resume, "commit_hash", lambda: "def")
+    monkeypatch.setattr(resume, "sources_hash", lambda: "def")
     seen.clear()
     resume.measure_parts("suite", parts(seen), print, folder=tmp_path)
     assert seen == ["a", "b", "c"]
 
 
 def test_a_part_that_fails_costs_no_other(tmp_path, monkeypatch):
-    monkeypatch.setattr(resume, "commit_hash", lambda: "abc")
+    monkeypatch.setattr(resume, "sources_hash", lambda: "abc")
     seen: list[str] = []
     broken = parts(seen)
     broken["a"] = lambda: [][1]
@@ -66,3 +66,20 @@ def test_nothing_is_kept_without_a_folder(tmp_path, monkeypatch):
 
 def raised(error: Exception) -> list:
     raise error
+
+
+def test_sources_are_told_apart_by_what_is_committed_of_them(monkeypatch):
+    told = {"ls-tree": "tree 1", "status": ""}
+    monkeypatch.setattr(report, "_git", lambda word, *_: told[word])
+    first = report.sources_hash()
+    assert report.sources_hash() == first
+    told["status"] = " M cuda/kernels.h"
+    assert report.sources_hash() == f"{first}+changes"
+    told |= {"ls-tree": "tree 2", "status": ""}
+    assert report.sources_hash() != first
+
+    def no_git(*_):
+        raise FileNotFoundError("git")
+
+    monkeypatch.setattr(report, "_git", no_git)
+    assert report.sources_hash() == report.commit_hash() == "unknown"
