@@ -76,7 +76,7 @@ def spreads(track: Track) -> np.ndarray | None:
 
 def apart(track: Track, other: Track) -> np.ndarray:
     """[T + 1, B] m between the places of a rollout's bodies and those of another one at the same times."""
-    there = np.stack([other.poses[other.index(time), :, :3] for time in track.times])
+    there = other.poses[other.indices(track.times), :, :3]
     return np.linalg.norm(track.poses[..., :3] - there, axis=-1)
 
 

@@ -33,6 +33,7 @@ from splatworld.viewer.unseen import Unseen
 
 USUAL_ASPECT = 1.3
 """Width over height of the scene beside the panel in a usual window; a browser's own is known only once it is there."""
+NOTHING = "none: this world is empty, there is nothing to draw"
 MOST_BODIES = 20
 """Bodies listed by name."""
 
@@ -209,7 +210,7 @@ def summary(source: Source, world: World, drawn: int) -> dict[str, str]:
     left = len(splats) - drawn
     rows = {
         "World": source.name,
-        "Splats": f"{len(splats):,}" + (f" ({left:,} too faint to draw)" if left else ""),
+        "Splats": (f"{len(splats):,}" if len(splats) else NOTHING) + (f" ({left:,} too faint to draw)" if left else ""),
         "Size": " x ".join(f"{side:.3g}" for side in (high - low).tolist()) + f" {source.unit}",
         "Scale": str(world.scale),
         "Up": "+z, along gravity" if bool(world.gravity.any()) else "+z, gravity unknown",

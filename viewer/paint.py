@@ -49,7 +49,7 @@ class Paint:
             self._stage.tint({}, SHARE)
             return ""
         lead = self._stage.tracks[self._stage.lead]
-        self._most = max([LEAST, *(float(self._numbers(lead, time).max(initial=0.0)) for time in lead.times)])
+        self._most = max(LEAST, float(self._numbers(lead, lead.times).max(initial=0.0)))
         unit, factor = ("units", 1.0) if self._world.scale.source == "none" else ("cm", 100.0)
         title = "Sure to, one sigma" if self.kind == UNSURE else self.kind.capitalize()
         ticks = [f"{factor * number:.2g}" for number in np.linspace(0, self._most, 3)]
@@ -60,16 +60,16 @@ class Paint:
         if self.kind == PLAIN or self.kind not in self.kinds:
             return
         lead = self._stage.tracks[self._stage.lead]
-        steps = np.round(self._numbers(lead, time) / self._most * (LEVELS - 1)).clip(0, LEVELS - 1)
+        steps = np.round(self._numbers(lead, np.array([time]))[0] / self._most * (LEVELS - 1)).clip(0, LEVELS - 1)
         shades = colors.colored(steps[None], 0, LEVELS - 1, colors.DEPTH_MAP)[0].tolist()
         self._stage.tint({i: (r, g, b) for i, (r, g, b) in zip(self._bodies, shades, strict=True)}, SHARE)
 
-    def _numbers(self, lead: Track, time: float) -> np.ndarray:
-        """[K] m of the bodies that are coloured."""
-        index = lead.index(time)
+    def _numbers(self, lead: Track, times: np.ndarray) -> np.ndarray:
+        """[T, K] m of the bodies that are coloured at times [T]."""
+        index = lead.indices(times)[:, None]
         if self.kind == UNSURE:
             assert lead.rollout.std is not None
             return lead.rollout.std[index, self._bodies, :3].double().norm(dim=-1).numpy()
         other = next(track for track in self._stage.tracks if FROM + track.label == self.kind)
-        there = other.poses[other.index(time), self._bodies, :3]
+        there = other.poses[other.indices(times)[:, None], self._bodies, :3]
         return np.linalg.norm(lead.poses[index, self._bodies, :3] - there, axis=-1)

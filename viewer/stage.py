@@ -204,7 +204,7 @@ class Stage:
         """Bodies that are not always in the same place in two rollouts; another drawn over one would only hide it."""
         one, other = self.tracks[lead], self.tracks[number]
         times = np.union1d(one.times, other.times)
-        a, b = (track.poses[[track.index(time) for time in times]] for track in (one, other))
+        a, b = (track.poses[track.indices(times)] for track in (one, other))
         away = np.linalg.norm(a[..., :3] - b[..., :3], axis=-1).max(axis=0) > SAME
         turned = (1 - np.abs((a[..., 3:] * b[..., 3:]).sum(axis=-1))).max(axis=0) > SAME_TURN
         return (
@@ -212,9 +212,12 @@ class Stage:
         )
 
     def _area(self) -> tuple[np.ndarray, np.ndarray]:
-        """Corners [2] of a rectangle on the ground around all that moves; of everything where nothing does."""
+        """Corners [2] of a rectangle on the ground around all that moves; of everything where nothing does, and about
+        the origin where there is nothing."""
         bodies = sorted(self._movers() & set(self._arrays))
         bodies = bodies or sorted(self._arrays)
+        if not bodies:
+            return np.full(2, -LEAST / 2), np.full(2, LEAST / 2)
         low, high = np.full(2, np.inf), np.full(2, -np.inf)
         for index in bodies:
             part = self._arrays[index]

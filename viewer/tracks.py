@@ -49,7 +49,11 @@ class Track:
 
     def index(self, time: float) -> int:
         """Which state there is at a time: the last one that was computed by then, the first one before it began."""
-        return max(0, int(np.searchsorted(self.times, time + SLACK, side="right")) - 1)
+        return int(self.indices(np.array([time]))[0])
+
+    def indices(self, times: np.ndarray) -> np.ndarray:
+        """Which states there are at times [K], see `index`."""
+        return np.maximum(np.searchsorted(self.times, times + SLACK, side="right") - 1, 0)
 
     def state(self, time: float) -> State:
         """The state at a time, see `index`."""

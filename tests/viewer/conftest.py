@@ -6,6 +6,14 @@ from tests.viewer.desk import save_desk, save_pushes
 from tests.viewer.pusher import save_pusher
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _state_home(tmp_path_factory):
+    """The user's own key of cookies stays as it is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def desk(tmp_path_factory):
     """Folder of a world with a capture."""

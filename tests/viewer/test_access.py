@@ -54,6 +54,32 @@ def test_two_viewers_have_two_tokens(shown, desk):
             asked(f"http://{place.netloc}/?{urlsplit(other.address).query}")
 
 
+def test_who_was_let_in_is_let_in_after_a_restart_at_the_same_port(desk, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    with viewer.Viewer([desk], port=0) as first:
+        address = first.address
+        cookie = asked(address).headers["Set-Cookie"].partition(";")[0]
+    bare = f"http://{urlsplit(address).netloc}/"
+    key = tmp_path / "splatworld" / "viewer.key"
+    assert key.stat().st_mode & 0o077 == 0
+    with viewer.Viewer([desk], port=urlsplit(address).port) as second:
+        assert second.address != address
+        with pytest.raises(urllib.error.HTTPError):
+            asked(address)  # the old token
+        assert asked(bare, Cookie=cookie).status == 200
+    key.unlink()  # another user's
+    with viewer.Viewer([desk], port=urlsplit(address).port), pytest.raises(urllib.error.HTTPError):
+        asked(bare, Cookie=cookie)
+
+
+def test_without_a_place_to_keep_it_a_cookie_is_good_for_one_viewer(desk, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    with viewer.Viewer([desk], port=0) as shown:
+        cookie = asked(shown.address).headers["Set-Cookie"].partition(";")[0]
+        assert asked(f"http://{urlsplit(shown.address).netloc}/", Cookie=cookie).status == 200
+
+
 def test_another_host_says_what_that_means(desk):
     said = []
     host = socket.gethostbyname(socket.gethostname())
