@@ -29,7 +29,8 @@ OPTIONS = ["--headless", "--no-sandbox", "--use-angle=swiftshader", "--enable-un
 KNOWN = "THREE.BufferGeometry.computeBoundingSphere(): Computed radius is NaN"
 """Said by the browser's library of every scene with splats, whose corners it keeps in two numbers instead of three."""
 BRIGHT, SHARE = 60, 0.05
-"""A picture is there once this share of its pixels is as bright as that."""
+"""A picture of the world on its dark ground is there once this share of its pixels is as bright as that, and as many
+are not: an empty page is white all over."""
 PATIENCE = 60.0
 """s for anything that the browser shall do."""
 CLICKS = 40
@@ -61,16 +62,13 @@ def first_picture_line(browser: Any, world: Path, splats: int) -> Line:
     page = _opened(browser, None)
     command = [sys.executable, "-m", "splatworld.cli.main", "view", str(world), "--port", str(port), "--no-browser"]
     begin = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     seconds = None
     try:
+        assert process.stdout is not None
+        page.goto(process.stdout.readline().strip(), wait_until="commit")
         while time.perf_counter() - begin < PATIENCE:
-            with contextlib.suppress(Exception):  # nobody listens yet
-                page.goto(f"http://127.0.0.1:{port}", wait_until="commit")
-                break
-            time.sleep(0.05)
-        while time.perf_counter() - begin < PATIENCE:
-            if (_scene(page).max(axis=2) > BRIGHT).mean() > SHARE:
+            if _is_shown(page):
                 seconds = time.perf_counter() - begin
                 break
     finally:
@@ -152,10 +150,15 @@ def _opened(browser: Any, viewer: Viewer | None, complaints: list[str] | None = 
     if viewer is not None:
         page.goto(viewer.address)
         end = time.monotonic() + PATIENCE
-        while time.monotonic() < end and not (_scene(page).max(axis=2) > BRIGHT).mean() > SHARE:
+        while time.monotonic() < end and not _is_shown(page):
             page.wait_for_timeout(100)
         page.wait_for_timeout(1000)
     return page
+
+
+def _is_shown(page: Any) -> bool:
+    """Whether the world is to be seen."""
+    return SHARE < (_scene(page).max(axis=2) > BRIGHT).mean() < 1 - SHARE
 
 
 def _scene(page: Any) -> np.ndarray:
