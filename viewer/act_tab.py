@@ -7,14 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 import viser
 from torch import Tensor
 
-from splatworld.core import pose
 from splatworld.core.checks import InputError
 from splatworld.core.state import State
-from splatworld.core.world import World
 from splatworld.plan.commands import tool_pose
 from splatworld.viewer import colors
 from splatworld.viewer.acting import Acting, free_name
@@ -27,34 +24,15 @@ from splatworld.viewer.markup import table
 from splatworld.viewer.source import Source
 from splatworld.viewer.timeline import Key
 from splatworld.viewer.tracks import Track
+from splatworld.viewer.ways import AWAY, DOWN, KEYS, LEFT, NEAR, RIGHT, TURN_LEFT, TURN_RIGHT, UP, stepped
 
 ACTED = "acted by hand"
 """Label of what is done by hand, among the rollouts."""
 HANDLES = 0.15
 """m, size of the handles at the tool."""
-LEFT, RIGHT, AWAY, NEAR, UP, DOWN = "←", "→", "↑", "↓", "up", "down"
-TURN_LEFT, TURN_RIGHT = "↺", "↻"
-TURN = 15.0
-"""degrees of a key press."""
-KEYS: dict[str, Key] = {LEFT: "4", RIGHT: "6", AWAY: "8", NEAR: "2", UP: "9", DOWN: "3", TURN_LEFT: "7",
-                        TURN_RIGHT: "1"}  # fmt: skip
-"""As they lie on a pad of numbers."""
 SECOND = 10
 """Actions of a second."""
 UNDO, BACK, RESET = "Undo drag", "Step back", "Reset"
-NO_TOOL = (
-    "This world has no tool to act with. Put one into a copy of it and view that: "
-    "`splatworld import cylinder_pusher --into {name} -o {name}_tool --at 0 0 0.1` (or sphere_pusher, box_pusher, "
-    "parallel_gripper, or a robot's .urdf)."
-)
-NO_SCALE = "This world's lengths are not known in metres, which pushes need: set its scale first (`splatworld scale`)."
-
-
-def why_not(world: World, name: str) -> str | None:
-    """Why nobody can act in a world, and what to do; None where one can."""
-    if world.scale.source == "none":
-        return NO_SCALE
-    return NO_TOOL.format(name=name) if world.robot is None else None
 
 
 class ActTab:
@@ -174,16 +152,8 @@ class ActTab:
         """Lead the tool a step on, one of `KEYS` as seen by a browser."""
         self._began()
         right = np.array([1.0, 0.0, 0.0]) if client is None else horizontal(client.camera.wxyz)
-        away = np.cross([0.0, 0.0, 1.0], right)
-        steps = {LEFT: -right, RIGHT: right, AWAY: away, NEAR: -away, UP: [0.0, 0, 1], DOWN: [0.0, 0, -1]}
-        target = self._tool() if self.hand.target is None else self.hand.target.clone()
-        if way in steps:
-            target[:3] += self._step.value / 100 * torch.tensor(np.array(steps[way]))
-        else:
-            angle = np.radians(TURN if way == TURN_LEFT else -TURN)
-            turn = pose.exp(torch.tensor([0.0, 0, 0, 0, 0, angle], dtype=torch.float64))[3:]
-            target[3:] = pose.multiply_quats(turn, target[3:])
-        self.hand.lead(target)
+        tool = self._tool() if self.hand.target is None else self.hand.target
+        self.hand.lead(stepped(tool, way, self._step.value / 100, right))
 
     def carry_out(self, state: State, actions: Tensor) -> None:
         """Do actions [T, A] from a state on."""

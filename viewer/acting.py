@@ -44,6 +44,21 @@ class Columns:
         self.rows += 1
 
 
+NO_TOOL = (
+    "This world has no tool to act with. Put one into a copy of it and view that: "
+    "`splatworld import cylinder_pusher --into {name} -o {name}_tool --at 0 0 0.1` (or sphere_pusher, box_pusher, "
+    "parallel_gripper, or a robot's .urdf)."
+)
+NO_SCALE = "This world's lengths are not known in metres, which pushes need: set its scale first (`splatworld scale`)."
+
+
+def why_not(world: World, name: str) -> str | None:
+    """Why nobody can act in a world, and what to do; None where one can."""
+    if world.scale.source == "none":
+        return NO_SCALE
+    return NO_TOOL.format(name=name) if world.robot is None else None
+
+
 @dataclass(frozen=True, eq=False)
 class Tape:
     """A rollout to which actions are added; one that is cut or goes on leaves the one before as it was.

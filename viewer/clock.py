@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 
 from splatworld.core.robot import ACTION_SECONDS
+from splatworld.viewer.worker import Worker
 
 
-class Clock:
+class Clock(Worker):
     """Counts the steps of 0.1 s of a timeline, from 0 to `last`; instants between them there are none.
 
     Attributes:
@@ -28,10 +29,9 @@ class Clock:
         """
         self.last, self._show = last, show
         self.step, self.playing, self.speed, self.loop = 0, False, 1.0, True
-        self._closed, self._due = False, 0.0
-        self._changed = threading.Condition()
+        super().__init__()
+        self._due = 0.0
         self._showing = threading.RLock()
-        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def play(self) -> None:
@@ -67,14 +67,6 @@ class Clock:
     def move(self, steps: int) -> None:
         """Pause, and go so many steps on."""
         self.seek(self.step + steps)
-
-    def close(self) -> None:
-        """Stop for good; waits for what is being shown."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
-        if self._thread is not threading.current_thread():
-            self._thread.join(timeout=5.0)  # s: nobody waits longer for the command to end
 
     def _run(self) -> None:
         while True:

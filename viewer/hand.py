@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -14,6 +13,7 @@ from splatworld.plan.commands import action_towards, tool_pose
 from splatworld.robot.actions import idle_action
 from splatworld.robot.kinematics import pose_error
 from splatworld.viewer.acting import Acting
+from splatworld.viewer.worker import Worker
 
 THERE = 1e-4
 """m and rad by which the tool may miss where it is led."""
@@ -26,7 +26,7 @@ STUCK = 3
 BLOCKED = 0.99
 
 
-class Hand:
+class Hand(Worker):
     """Acts in a thread of its own.
 
     Attributes:
@@ -46,6 +46,7 @@ class Hand:
             rested: called when there is nothing more to do, or what was to be done could not be.
             pace: s from one action to the next.
         """
+        super().__init__()
         self.acting, self._acted, self._rested = acting, acted, rested
         self.pace = pace
         self.target: Tensor | None = None
@@ -53,8 +54,6 @@ class Hand:
         self.says = ""
         self._queue: list[Tensor] = []
         self._left = self._stuck = 0
-        self._closed, self._changed = False, threading.Condition(threading.RLock())
-        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     @property
@@ -92,14 +91,6 @@ class Hand:
             if stop:
                 self.target, self._queue, self._left, self.says = None, [], 0, ""
             yield
-
-    def close(self) -> None:
-        """End the thread."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
-        if self._thread is not threading.current_thread():
-            self._thread.join(timeout=5.0)  # s: nobody waits longer for the command to end
 
     def _run(self) -> None:
         while True:

@@ -10,7 +10,7 @@ import viser
 from splatworld.core import pose
 from splatworld.core.camera import Camera
 from splatworld.core.world import World
-from splatworld.viewer.act_tab import why_not
+from splatworld.viewer.acting import why_not
 from splatworld.viewer.bodies import BodiesTab
 from splatworld.viewer.body_nodes import BodyNodes
 from splatworld.viewer.callbacks import reported

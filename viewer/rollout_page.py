@@ -11,8 +11,8 @@ import viser
 from splatworld.core.robot import ACTION_SECONDS
 from splatworld.core.state import State
 from splatworld.core.world import World, rest_state
-from splatworld.viewer.act_tab import ACTED, ActTab, why_not
-from splatworld.viewer.acting import Acting
+from splatworld.viewer.act_tab import ACTED, ActTab
+from splatworld.viewer.acting import Acting, why_not
 from splatworld.viewer.asked import Asked
 from splatworld.viewer.callbacks import reported
 from splatworld.viewer.cameras import CamerasTab

@@ -21,8 +21,7 @@ from splatworld.core.checks import InputError
 from splatworld.core.world import rest_state
 from splatworld.files import check_writable, write_file
 from splatworld.viewer.access import Access, warning
-from splatworld.viewer.act_tab import why_not
-from splatworld.viewer.acting import Acting
+from splatworld.viewer.acting import Acting, why_not
 from splatworld.viewer.callbacks import reported
 from splatworld.viewer.edits import Edits
 from splatworld.viewer.flight import UP, View, fly

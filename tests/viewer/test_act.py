@@ -159,8 +159,8 @@ def test_what_was_done_is_saved_and_plays(page, pusher):
 
 def test_worlds_without_a_tool_say_how_to_get_one(desk, pusher):
     world = store.load_world(desk)
-    assert "metres" in act_tab.why_not(world, "desk")
-    assert act_tab.why_not(store.load_world(pusher), "pusher") is None
+    assert "metres" in acting.why_not(world, "desk")
+    assert acting.why_not(store.load_world(pusher), "pusher") is None
     with viewer.Viewer([desk], port=0) as shown, pytest.raises(InputError, match="metres"):
         shown.act("desk")
 
