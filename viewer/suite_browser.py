@@ -148,7 +148,8 @@ def _opened(browser: Any, viewer: Viewer | None, complaints: list[str] | None = 
         page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
     if viewer is not None:
-        page.goto(viewer.address)
+        # Slow browsers would draw fewer pixels: then places in the picture are not those in the window.
+        page.goto(f"{viewer.address}&fixedDpr=1")
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end and not _is_shown(page):
             page.wait_for_timeout(100)

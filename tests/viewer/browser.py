@@ -12,6 +12,8 @@ PANEL = 440
 """Width of the panel and its edge, px."""
 KNOWN = "THREE.BufferGeometry.computeBoundingSphere(): Computed radius is NaN"
 """Said by the browser's library of every scene with splats, whose corners it keeps in two numbers instead of three."""
+STEADY = "fixedDpr=1"
+"""Asks the browser's library not to draw fewer pixels where it is slow: places in pictures are those in the window."""
 NO_NOTICES = ".mantine-Notifications-root { display: none }"
 """Hides the browser's notice of its software rendering, whose size over the scene follows the fonts that are there."""
 
@@ -45,7 +47,7 @@ def opened_page(chromium, address, size=SIZE, *, offline=False):
     complaints = []
     page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(address)
+    page.goto(f"{address}{'&' if '?' in address else '?'}{STEADY}")
     page.add_style_tag(content=NO_NOTICES)
     try:
         yield page, complaints

@@ -53,12 +53,18 @@ def test_the_window_and_the_rasterizer_agree(opened):
     assert np.median(difference) < 8
 
 
+def arrive(page, client, goal):
+    """Wait until the eye has come to rest at `goal`, [7], and the browser has drawn from there."""
+    wait(page, lambda: np.linalg.norm(client.camera.position - np.asarray(goal[:3])) < 1e-3)
+    page.wait_for_timeout(500)
+
+
 def test_a_click_on_a_camera_flies_there(opened):
     shown, page, _, client = opened
     camera = shown.page.source.world.cameras["frame_0000.png"]
     overview = pose.look_at(*torch.tensor([[-2.2, -3.0, 1.6], [0, 0, 0.2], [0, 0, 1]], dtype=torch.float64)).numpy()
     flight.fly(client, flight.View(overview[:3], overview[3:], 3.9, 0.9), seconds=0)
-    page.wait_for_timeout(1000)
+    arrive(page, client, overview)
     frustum = shown.page.cameras.frustums["frame_0000.png"]
     assert frustum.visible
     # The middle of its picture; the browser gives a frustum the volume of a cube of its size.
@@ -127,7 +133,7 @@ def test_the_window_is_saved(opened):
 def test_bodies_are_selected_by_a_click_and_corrected(opened):
     shown, page, _, client = opened
     shown.page.cameras.fly_to(client, "frame_0004.png")
-    page.wait_for_timeout(1200)
+    arrive(page, client, shown.page.source.world.cameras["frame_0004.png"].world_from_camera)
     tab = shown.page.bodies
     tab.select(None)
     ids = render(shown.page.source.world, None, flight.camera_of(client.camera)).body_ids
@@ -154,9 +160,9 @@ def test_two_clicks_measure_what_lies_under_them(opened):
     page.get_by_role("tab", name="Measure", exact=True).click()
     page.get_by_role("button", name="Pick two points").click()
     page.get_by_role("button", name="Click the first point").wait_for()
-    page.wait_for_timeout(1200)
-    camera = flight.camera_of(client.camera)
     world = shown.page.source.world
+    arrive(page, client, world.cameras["frame_0004.png"].world_from_camera)
+    camera = flight.camera_of(client.camera)
     depth = render(world, None, camera).median_depth
     rows, columns = torch.nonzero(depth > 0, as_tuple=True)
     measure = shown.page.measure
