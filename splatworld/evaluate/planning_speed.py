@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +26,8 @@ WATTS = 8.0
 RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
 DEADLINE = 200.0
 """ms."""
-SCENES = 5
+SCENES, HELD = 5, 5
+"""Tasks under way at once; actions of each plan that are carried out."""
 LATE = 5.0
 """ms."""
 
@@ -43,10 +46,11 @@ def speed_lines(say: Callable[..., object], *, plans: int, deadlines: int) -> li
     torch.set_num_threads(1)
     try:
         say("speed: replans")
-        made = _planners()
-        taken, joules = _replans(made, plans)
+        tasks = Tasks()
+        taken = np.array([tasks.plan() for _ in range(plans)])
+        joules = tasks.joules / plans
         say("speed: deadlines")
-        late = _late(made, deadlines)
+        late = np.array([tasks.plan(deadline=DEADLINE) for _ in range(deadlines)]) - DEADLINE
     finally:
         native.set_threads(before)
         torch.set_num_threads(torch_before)
@@ -64,44 +68,59 @@ def speed_lines(say: Callable[..., object], *, plans: int, deadlines: int) -> li
     ]
 
 
-def _planners() -> list[tuple[Planner, OracleEnv]]:
-    found = []
-    for number in range(SCENES):
+@dataclass
+class Begun:
+    """A task under way.
+
+    Attributes:
+        planner: of its goal.
+        env: where it is.
+        left: actions that it may still take.
+    """
+
+    planner: Planner
+    env: OracleEnv
+    left: int
+
+
+class Tasks:
+    """Tasks that are planned for in turn; one that is over gives way to the next that is drawn, so that every plan has
+    something left to do.
+
+    Attributes:
+        begun: those under way.
+        joules: that all plans so far took.
+    """
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count()
+        self._turns = itertools.count()
+        self.begun = [self._begin() for _ in range(SCENES)]
+        self.joules = 0.0
+
+    def plan(self, *, deadline: float | None = None) -> float:
+        """ms that the next plan takes; the first of its actions are carried out then."""
+        place = next(self._turns) % SCENES
+        task = self.begun[place]
+        counted, busy, start = _counted(), time.process_time(), time.perf_counter()
+        plan = task.planner.plan(task.env.state, deadline=deadline)
+        taken, busy, after = time.perf_counter() - start, time.process_time() - busy, _counted()
+        grown = counted is not None and after is not None and after > counted
+        self.joules += after - counted if grown else WATTS * busy  # type: ignore[operator]
+        for action in plan.actions[:HELD].numpy():
+            task.env.step(action)
+        task.left -= HELD
+        if plan.infeasible is not None or task.left <= 0 or task.planner.is_done(task.env.state):
+            self.begun[place] = self._begin()
+        return 1e3 * taken
+
+    def _begin(self) -> Begun:
+        number = next(self._numbers)
         env = OracleEnv((task := draw_task("rearrange", number)).scene)
         env.reset()
         planner = Planner(env.world, task.goal(env.world), dynamics=predict, config=PlanConfig(seed=number))
         planner.plan(env.state)  # the first one packs shapes
-        found.append((planner, env))
-    return found
-
-
-def _replans(made: list[tuple[Planner, OracleEnv]], count: int) -> tuple[np.ndarray, float]:
-    """[count] ms, and J a plan."""
-    taken, busy, begin = [], time.process_time(), _counted()
-    for k in range(count):
-        planner, env = made[k % len(made)]
-        start = time.perf_counter()
-        plan = planner.plan(env.state)
-        taken.append(1e3 * (time.perf_counter() - start))
-        for action in plan.actions[:5].numpy():
-            env.step(action)
-    end = _counted()
-    counted = begin is not None and end is not None and end > begin
-    joules = (end - begin) / count if counted else WATTS * (time.process_time() - busy) / count  # type: ignore[operator]
-    return np.array(taken), float(joules)
-
-
-def _late(made: list[tuple[Planner, OracleEnv]], count: int) -> np.ndarray:
-    """[count] ms after the deadline."""
-    late = []
-    for k in range(count):
-        planner, env = made[k % len(made)]
-        start = time.perf_counter()
-        plan = planner.plan(env.state, deadline=DEADLINE)
-        late.append(1e3 * (time.perf_counter() - start) - DEADLINE)
-        for action in plan.actions[:5].numpy():
-            env.step(action)
-    return np.array(late)
+        return Begun(planner, env, task.most)
 
 
 def _counted() -> float | None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from splatworld.evaluate import planning_fixture, planning_runs
+from splatworld.evaluate import planning_fixture, planning_runs, planning_speed
 from splatworld.evaluate.planning_imagination import POLICIES, Imagined, agreement, bootstrap, follow
 from splatworld.evaluate.planning_models import model_of, still
 from splatworld.evaluate.planning_oracle import FIRST, OracleEnv
@@ -74,6 +74,23 @@ def test_a_scripted_policy_gains_more_the_better_it_aims(env):
     goal = task.goal(env.world)
     gained = [follow(Imagined(env.world, env.state), env.world, task, goal, beside) for beside in (0.0, np.pi)]
     assert gained[0] > 0.5 > 0 > gained[1]
+
+
+def test_plans_are_timed_only_where_something_is_left_to_do(monkeypatch):
+    monkeypatch.setattr(planning_speed, "SCENES", 1)
+    tasks = planning_speed.Tasks()
+    (first,) = tasks.begun
+    tasks.plan()
+    assert tasks.begun == [first]
+    assert first.left == 600 - planning_speed.HELD
+    monkeypatch.setattr(first.planner, "is_done", lambda state: True)
+    tasks.plan()
+    assert tasks.begun[0].env is not first.env
+
+
+def test_how_long_plans_take_does_not_make_episodes_stale():
+    assert "splatworld/evaluate/planning_oracle.py" in planning_runs.SOURCES
+    assert "splatworld/evaluate/planning_speed.py" not in planning_runs.SOURCES
 
 
 def test_intervals_and_ranks():
