@@ -114,7 +114,7 @@ class Planner:
         if search.best is None:
             return self._nothing(first, "no push was found that the tool can get to; make room around bodies, or give "
                                         "the tool more workspace.", begin)  # fmt: skip
-        made = self._whole(search.best, site, first)
+        made = self._whole(search, search.best, site, first)
         self._clock.ended(time.perf_counter() - last)
         return replace(made, candidates=search.count, seconds=time.perf_counter() - begin)
 
@@ -200,8 +200,8 @@ class Planner:
             pushes += [self._kept, vary_pushes(again, config, 0.1, rng)]
         return joined([*pushes, sample_pushes(site.ground, weights, 2 * size, config, rng)])
 
-    def _whole(self, found: Found, site: Site, state: State) -> Plan:
-        """The plan with the tool's way to where the push begins, which moves nothing and is not predicted."""
+    def _whole(self, search: Search, found: Found, site: Site, state: State) -> Plan:
+        """The plan with the tool's way to where the push begins, which moves nothing that was at rest."""
         push = found.rollout
         strokes, ways = found.strokes, found.ways
         if strokes is None and ways is None:
@@ -212,10 +212,10 @@ class Planner:
         elif strokes is not None:
             way = torch.from_numpy(site.way(strokes.starts[0], float(strokes.travel[0])))
             places = torch.cat([way, tool_pose(world, state)[3:].expand(len(way), 4)], dim=-1)
-            going, led = place_tool(world, expanded(state, len(way)), places), actions_along(world, one, way[None])[0]
+            going, led = place_tool(world, search.meanwhile(len(way)), places), actions_along(world, one, way[None])[0]
         count = len(led)
         going = replace(going, time=state.time + 0.1 * torch.arange(1, count + 1))
-        after = replace(push.states, time=push.states.time + 0.1 * count)
+        after = replace(push.states, time=state.time + 0.1 * (count + torch.arange(len(push.states.time))))
         parts = (one, going, after[1:])
         states = State(**{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(State)})
         actions = torch.cat([led, push.actions])

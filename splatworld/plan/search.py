@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -29,12 +30,16 @@ from splatworld.plan.config import PlanConfig
 from splatworld.plan.goals import Goal
 from splatworld.plan.proposals import GAP, Pushes, Strokes
 from splatworld.plan.site import Site
-from splatworld.robot.actions import open_fingers, place_tool
+from splatworld.robot.actions import idle_action, open_fingers, place_tool
 
 Dynamics = Callable[[World, State, Tensor], Rollout]
 """World, states [N], actions [N, T, A] -> rollouts [N] of T + 1 states, such as `dynamics.predict.predict`."""
 MISSED = 0.005
 """m by which an arm may miss where a push begins."""
+STILL = 1e-3
+"""m/s and rad/s up to which bodies count as still."""
+WAIT = 5
+"""Actions at most in which bodies that move are predicted while the tool is on its way to a push: they come to rest."""
 BATCH, FIRST_BATCH = 64, 8
 """Candidates that are predicted at once at most where there is a deadline; of the first."""
 
@@ -82,10 +87,11 @@ class Search:
         """[M] costs of the first M <= N pushes, as many as there was time for; infinite where an arm cannot get."""
         ways = self._site.lengths(strokes.starts, strokes.travel)
         seconds = ways / self._config.travel_speed + (pushes.length + GAP) / self._config.push.speed
+        begins = self._begins(ways)
 
         def batch(rows: slice) -> np.ndarray:
             part = strokes[rows]
-            rollouts, missed = self._predict(part)
+            rollouts, missed = self._predict(part, begins[rows])
             costs, spreads = self._judge(rollouts)
             costs = np.where(missed, np.inf, costs + self._config.time_cost * seconds[rows])
             k = int(np.argmin(costs))
@@ -180,11 +186,34 @@ class Search:
         self.count += done
         return np.concatenate(found) if found else np.zeros(0)
 
-    def _predict(self, strokes: Strokes) -> tuple[Rollout, np.ndarray]:
-        """Rollouts of pushes, each from where it begins; and [N] bool whether the arm cannot get there."""
-        count = len(strokes.starts)
+    @cached_property
+    def _waiting(self) -> State:
+        """[K, W + 1] every belief while the tool does nothing; W is 0 where nothing moves."""
+        beliefs = self._beliefs
+        bodies = [k for k, body in enumerate(self._world.bodies) if body.kind != "robot"]
+        if not bool((beliefs.twists[:, bodies].abs() > STILL).any()):
+            return State(**{f.name: getattr(beliefs, f.name)[:, None] for f in fields(State)})
+        idle = torch.stack([idle_action(self._world, beliefs[k]) for k in range(len(beliefs.time))]).double()
+        return self._dynamics(self._world, beliefs, idle[:, None].repeat(1, WAIT, 1)).states
+
+    def _begins(self, ways: np.ndarray) -> np.ndarray:
+        """[N] which of the states of `_waiting` pushes begin in whose ways are so long, [N] m."""
+        last = self._waiting.time.shape[1] - 1
+        return np.minimum(np.ceil(ways / self._site.step - 1e-6), last).astype(int)
+
+    def meanwhile(self, count: int) -> State:
+        """[count] states of the first belief after each action of a way to a push, but for the tool."""
+        rows = torch.arange(1, count + 1).clamp(max=self._waiting.time.shape[1] - 1)
+        return State(**{f.name: getattr(self._waiting, f.name)[0, rows] for f in fields(State)})
+
+    def _predict(self, strokes: Strokes, begins: np.ndarray) -> tuple[Rollout, np.ndarray]:
+        """Rollouts of pushes, each from where and when it begins; and [N] bool whether the arm cannot get there."""
+        count, rows = len(strokes.starts), torch.from_numpy(begins)
         starts, places = self._raised(strokes.starts), self._raised(strokes.places)
-        states = self._repeated(count)
+        waiting = self._waiting
+        states = State(**{
+            f.name: getattr(waiting, f.name)[:, rows].transpose(0, 1).flatten(0, 1) for f in fields(State)
+        })  # fmt: skip
         starts, places = self._for_beliefs(starts), self._for_beliefs(places)
         heading = tool_pose(self._world, states)[..., 3:]
         states = place_tool(self._world, states, torch.cat([starts, heading], dim=-1))

@@ -38,6 +38,25 @@ def test_a_plan_pushes_the_body_towards_its_goal():
     assert torch.allclose(found.prediction.states.time, 0.1 * torch.arange(len(found) + 1).double())
 
 
+def test_what_moves_goes_on_while_the_tool_is_on_its_way():
+    def sliding(world, state, actions):
+        """As `plain`, but the block goes on for an action, then rests."""
+        rollout = plain(world, state, actions)
+        poses, twists = rollout.states.world_from_body.clone(), rollout.states.twists.clone()
+        poses[..., 1:, BLOCK, :3] += 0.1 * twists[..., :1, BLOCK, :3]
+        twists[..., 1:, BLOCK, :] = 0
+        return replace(rollout, states=replace(rollout.states, world_from_body=poses, twists=twists))
+
+    world, state = block_world()
+    twists = state.twists.clone()
+    twists[BLOCK, 1] = 0.3
+    found = plan(world, replace(state, twists=twists), to(0.08, 0.08), dynamics=sliding, config=FEW)
+    places, speeds = found.prediction.states.world_from_body[:, BLOCK, :2], found.prediction.states.twists[:, BLOCK]
+    assert torch.allclose(places[:2], torch.tensor([[0.0, 0.0], [0.0, 0.03]]).double())
+    assert not speeds[1:].any()
+    assert (places[-1] - torch.tensor([0.08, 0.08])).norm() < 0.03
+
+
 def test_a_way_leads_around_what_shall_not_be_touched():
     world, state = block_world(at(-0.11, 0.0, 0.025))
     goal = Goal((BodyToPose(BLOCK, at(0.06, 0.0, 0.025), radius=0.0),), (KeepStill((2,)),))
