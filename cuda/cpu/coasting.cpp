@@ -1,6 +1,8 @@
 // How bodies move that are as they are believed to be; see splatworld/dynamics/coasting.py. Jean, "The non-smooth
 // contact dynamics method" (1999): implicit steps, contact by contact over and over (Gauss-Seidel).
 #include <algorithm>
+#include <array>
+#include <optional>
 #include <tuple>
 #include <utility>
 
@@ -12,6 +14,7 @@ namespace splatworld {
 namespace {
 
 constexpr int PAIR_CONTACTS = 4;
+constexpr int TOGETHER = 4;    // states solved side by side: each contact waits for the one before, but not for others'
 constexpr int LEVELS = 3;      // of a pile, whose weight is borne from the first
 constexpr float FLAT = 1e-6f;  // m^2 by which feet count as apart that are in a row
 
@@ -62,6 +65,7 @@ struct Room {
   Mover* movers;      // [B]
   Pair* pairs;        // [P]
   Contact* contacts;  // [P PAIR_CONTACTS]
+  Contact** order;    // [P PAIR_CONTACTS] in which they are settled
 
   Room(Cutter& cut, int64_t bodies, int64_t count) {
     now = cut.take<double>(7 * bodies);
@@ -72,6 +76,7 @@ struct Room {
     movers = cut.take<Mover>(bodies);
     pairs = cut.take<Pair>(count);
     contacts = cut.take<Contact>(count * PAIR_CONTACTS);
+    order = cut.take<Contact*>(count * PAIR_CONTACTS);
   }
 };
 
@@ -80,44 +85,49 @@ struct State {
   const CoastingRules& rules;
   const CoastingInputs& in;
   Room& room;
-  const int64_t first;  // body of the state
+  const int64_t number, first;  // of the state, and of its first body
   const uint8_t* kinds;
   const int32_t* shape_ids;
   SeenPair* seen;
   int movers = 0, pairs = 0, contacts = 0;
+  float changed = 0;  // m/s in the last iteration
 
   State(const SceneArrays& of, const CoastingRules& by, const CoastingInputs& inputs, Room& within, int64_t s)
-      : scene(of), rules(by), in(inputs), room(within), first(s * of.bodies), kinds(of.kinds + first),
+      : scene(of), rules(by), in(inputs), room(within), number(s), first(s * of.bodies), kinds(of.kinds + first),
         shape_ids(of.shape_ids + first), seen(of.seen ? of.seen + s * of.pairs : nullptr) {}
 
-  void run(int64_t row, int64_t end) {
-    begin(row, end);
-    const float seconds = static_cast<float>(in.seconds / rules.steps);
+  // Finds what touches where bodies are now.
+  void prepare(float seconds) {
     const Float8 fall = seconds * six(vec3(in.gravity), {0, 0, 0});
-    for (int k = 0; k < rules.steps; ++k) {
-      for (int m = 0; m < movers; ++m) room.movers[m].twist += fall;
-      place();
-      look(seconds);
-      stand(seconds);
-      solve(seconds);
-      for (int i = 0; i < contacts; ++i) {
-        const Contact& each = room.contacts[i];
-        if (!(each.impulse[0] > 0)) continue;
-        room.movers[each.a].pushed = true;
-        if (each.b >= 0) room.movers[each.b].pushed = true;
-      }
-      for (int m = 0; m < movers; ++m) {
-        Mover& each = room.movers[m];
-        // What nothing holds falls as a parabola does.
-        move_pose_by(room.now + 7 * each.body, seconds * (each.twist - (each.pushed ? 0.0f : 0.5f) * fall), each.center);
-        each.pushed = false;
-      }
-      for (int64_t b = 0; b < scene.bodies; ++b)
-        if (kinds[b] == TOOL) {
-          std::copy(in.poses + 7 * (first + b), in.poses + 7 * (first + b + 1), room.now + 7 * b);
-          move_pose_by(room.now + 7 * b, static_cast<float>(k + 1) * seconds * room.own[b]);
-        }
+    for (int m = 0; m < movers; ++m) room.movers[m].twist += fall;
+    place();
+    look(seconds);
+    stand(seconds);
+  }
+
+  // Moves bodies on in step k, as their contacts let them.
+  void move(int k, float seconds) {
+    const Float8 fall = seconds * six(vec3(in.gravity), {0, 0, 0});
+    for (int i = 0; i < contacts; ++i) {
+      const Contact& each = room.contacts[i];
+      if (!(each.impulse[0] > 0)) continue;
+      room.movers[each.a].pushed = true;
+      if (each.b >= 0) room.movers[each.b].pushed = true;
     }
+    for (int m = 0; m < movers; ++m) {
+      Mover& each = room.movers[m];
+      // What nothing holds falls as a parabola does.
+      move_pose_by(room.now + 7 * each.body, seconds * (each.twist - (each.pushed ? 0.0f : 0.5f) * fall), each.center);
+      each.pushed = false;
+    }
+    for (int64_t b = 0; b < scene.bodies; ++b)
+      if (kinds[b] == TOOL) {
+        std::copy(in.poses + 7 * (first + b), in.poses + 7 * (first + b + 1), room.now + 7 * b);
+        move_pose_by(room.now + 7 * b, static_cast<float>(k + 1) * seconds * room.own[b]);
+      }
+  }
+
+  void finish(int64_t row) {
     for (int m = 0; m < movers; ++m, ++row) {
       Mover& each = room.movers[m];
       look_at(each);
@@ -207,6 +217,7 @@ struct State {
         if (room.mover[a] >= 0) touch(each, a, b, normal, arm_a, arm_b);
         else touch(each, b, a, -1.0f * normal, arm_b, arm_a);
         each.gap = found.distance[k];
+        each.close_within(seconds, rules.slop);
         contacts += each.gap + seconds * each.opening(room.movers)[0] < rules.near;
       }
       if (contacts == before) continue;
@@ -216,6 +227,9 @@ struct State {
       room.pairs[pairs++] = {with, apart, q, before, contacts};
     }
     std::sort(room.pairs, room.pairs + pairs);
+    int count = 0;
+    for (const Pair* pair = room.pairs; pair < room.pairs + pairs; ++pair)
+      for (int i = pair->first; i < pair->end; ++i) room.order[count++] = room.contacts + i;
   }
 
   void touch(Contact& to, int a, int b, Vec3<float> normal, Vec3<float> arm_a, Vec3<float> arm_b) const {
@@ -249,6 +263,7 @@ struct State {
       if (movers_of[side] < 0) to.own = to.along(side, room.own[b]);
       else to.opens += to.along(side, to.gain[side][0]);
     }
+    to.ease[3] = 1;
     for (int d = 0; d < 3; ++d) to.ease[d] = 1 / give[d];
   }
 
@@ -297,35 +312,61 @@ struct State {
     }
   }
 
-  void solve(float seconds) {
-    // An iteration carries a push one body farther, and what is left to do shrinks the more slowly the longer the pile.
-    const int iterations = rules.iterations * movers;
-    const float settled = rules.settled / static_cast<float>(movers * movers);
-    for (int k = 0; k < iterations; ++k) {
-      float changed = 0;
-      for (const Pair* pair = room.pairs; pair < room.pairs + pairs; ++pair)
-        for (int i = pair->first; i < pair->end; ++i)
-          changed = std::max(changed, room.contacts[i].settle(room.movers, seconds, rules.slop));
-      if (changed < settled) break;
-    }
+  // Settles the contact that is number i in order, if there are so many.
+  void settle(int i) {
+    if (i < contacts) changed = std::max(changed, room.order[i]->settle(room.movers));
+  }
+
+  // Whether another iteration is needed. One carries a push one body farther, and what is left to do shrinks the more
+  // slowly the longer the pile.
+  bool goes_on(int iterations) const {
+    return iterations < rules.iterations * movers && !(changed < rules.settled / static_cast<float>(movers * movers));
   }
 };
+
+// Settles the contacts of some states over and over, each state's in its own order.
+void solve(State** states, int count) {
+  for (int iterations = 0; count > 0; ++iterations) {
+    int most = 0;
+    for (int k = 0; k < count; ++k) states[k]->changed = 0, most = std::max(most, states[k]->contacts);
+    for (int i = 0; i < most; ++i)
+      for (int k = 0; k < count; ++k) states[k]->settle(i);
+    count = static_cast<int>(std::partition(states, states + count, [&](const State* each) {
+      return each->goes_on(iterations + 1);
+    }) - states);
+  }
+}
 
 }  // namespace
 
 int64_t coasting_room(const SceneArrays& scene) {
   Cutter cut(nullptr);
-  Room room(cut, scene.bodies, scene.pairs);
+  for (int k = 0; k < TOGETHER; ++k) Room(cut, scene.bodies, scene.pairs);
   return cut.used();
 }
 
 void coast_bodies(const SceneArrays& scene, const CoastingRules& rules, const CoastingInputs& in, const Rooms& rooms) {
-  for_each(scene.states, rooms, [&](char* bytes, int64_t s) {
-    if (in.first[s] == in.first[s + 1]) return;
+  const float seconds = static_cast<float>(in.seconds / rules.steps);
+  for_each((scene.states + TOGETHER - 1) / TOGETHER, rooms, [&](char* bytes, int64_t part) {
     Cutter cut(bytes);
-    Room room(cut, scene.bodies, scene.pairs);
-    State(scene, rules, in, room, s).run(in.first[s], in.first[s + 1]);
-  });
+    std::array<std::optional<Room>, TOGETHER> own;
+    std::array<std::optional<State>, TOGETHER> states;
+    int count = 0;
+    const int64_t end = std::min(scene.states, (part + 1) * TOGETHER);
+    for (int64_t s = part * TOGETHER; s < end; ++s) {
+      if (in.first[s] == in.first[s + 1]) continue;
+      own[count].emplace(cut, scene.bodies, scene.pairs);
+      states[count].emplace(scene, rules, in, *own[count], s);
+      states[count++]->begin(in.first[s], in.first[s + 1]);
+    }
+    for (int k = 0; k < rules.steps; ++k) {
+      State* left[TOGETHER];
+      for (int i = 0; i < count; ++i) (left[i] = &*states[i])->prepare(seconds);
+      solve(left, count);
+      for (int i = 0; i < count; ++i) states[i]->move(k, seconds);
+    }
+    for (int i = 0; i < count; ++i) states[i]->finish(in.first[states[i]->number]);
+  }, 1);
 }
 
 }  // namespace splatworld

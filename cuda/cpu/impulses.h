@@ -43,7 +43,8 @@ struct Contact {
   Float8 gain[2][3];     // the twist that it gives
   Float4 own;            // m/s of what goes its own way
   Float4 opens;          // m/s by which a unit impulse along the normal opens the contact along each direction
-  float ease[3];         // impulse that opens it by 1 m/s
+  Float4 ease;           // impulse that opens it by 1 m/s
+  float closing;         // m/s at which it may close
   float impulse[3];
 
   // m/s of one of the bodies at the contact, along its directions.
@@ -70,19 +71,23 @@ struct Contact {
     if (b >= 0) movers[b].twist -= by * gain[1][0] + x * gain[1][1] + y * gain[1][2];
   }
 
+  // What overlaps moves apart slowly: what is pinched would be flung away.
+  void close_within(float seconds, float slop) {
+    closing = (gap > 0 ? gap : std::max(std::min(gap + slop, 0.0f), -PARTING * seconds)) / seconds;
+  }
+
   // Pushes so that it closes at most, and slides only where friction is used up. Returns the m/s that this changes.
-  float settle(Mover* movers, float seconds, float slop) {
-    // What overlaps moves apart slowly: what is pinched would be flung away.
-    const float room = gap > 0 ? gap : std::max(std::min(gap + slop, 0.0f), -PARTING * seconds);
+  float settle(Mover* movers) {
     Float4 open = opening(movers);
-    const float by = std::max(-impulse[0], -(open[0] + room / seconds) * ease[0]);
+    const float by = std::max(-impulse[0], -(open[0] + closing) * ease[0]);
     open += by * opens;
     float x = impulse[1] - open[1] * ease[1], y = impulse[2] - open[2] * ease[2];
     const float size = std::sqrt(x * x + y * y), most = friction * (impulse[0] + by);
     if (size > most) x *= most / size, y *= most / size;
     x -= impulse[1], y -= impulse[2];
     push(movers, by, x, y);
-    return std::max({std::abs(by) / ease[0], std::abs(x) / ease[1], std::abs(y) / ease[2]});
+    const Float4 changed = Float4{std::abs(by), std::abs(x), std::abs(y), 0} / ease;
+    return std::max({changed[0], changed[1], changed[2]});
   }
 };
 
