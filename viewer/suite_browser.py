@@ -59,7 +59,7 @@ def chromium() -> Iterator[Any]:
 def first_picture_line(browser: Any, world: Path, splats: int) -> Line:
     """From the start of the command, cold, to a picture of the world in an open browser."""
     port = free_port("127.0.0.1", 0)
-    page = _opened(browser, None)
+    page = opened(browser, None)
     command = [sys.executable, "-m", "splatworld.cli.main", "view", str(world), "--port", str(port), "--no-browser"]
     begin = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -82,7 +82,7 @@ def real_clicks_line(browser: Any, viewer: Viewer, count: int = CLICKS) -> Line:
     """Whether clicks of a mouse in a browser select what the rasterizer shows there."""
     shown = viewer.page
     assert isinstance(shown, RolloutPage)
-    page = _opened(browser, viewer)
+    page = opened(browser, viewer)
     world, state = shown.now()
     (client,) = viewer.clients.values()
     end = time.monotonic() + PATIENCE
@@ -111,7 +111,7 @@ def soak_lines(browser: Any, viewer: Viewer, seconds: float, say: Callable[..., 
     assert isinstance(shown, RolloutPage)
     assert shown.act is not None
     complaints: list[str] = []
-    page = _opened(browser, viewer, complaints)
+    page = opened(browser, viewer, complaints)
     draw, rounds, settled = random.Random(0), 0, None
     begin = time.monotonic()
     while (gone := time.monotonic() - begin) < seconds:
@@ -140,7 +140,7 @@ def soak_lines(browser: Any, viewer: Viewer, seconds: float, say: Callable[..., 
     ]
 
 
-def _opened(browser: Any, viewer: Viewer | None, complaints: list[str] | None = None) -> Any:
+def opened(browser: Any, viewer: Viewer | None, complaints: list[str] | None = None) -> Any:
     """A page; with a viewer once its picture is there."""
     page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
     page.set_default_timeout(1000 * PATIENCE)
