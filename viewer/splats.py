@@ -19,8 +19,9 @@ COLOR_VIEWS = 8
 """Capture cameras over which a splat's colour is averaged; the browser draws one colour from every side."""
 LARGEST = 1000.0
 """Splats are drawn at most this many times as large as the median one; fits leave a few that are larger."""
-HALF_RANGE = 200.0
-"""Largest standard deviation sent, in the node's own unit: its square is what a float16 covariance holds."""
+TYPICAL = 1 / 8
+"""Median standard deviation sent, in the node's own unit. The largest squared is still a float16, and so is a 500th of
+the median. A larger one would fill the window: for one frame the browser draws a new node without the node's unit."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def body_arrays(world: World) -> dict[int, SplatArrays]:
         return {}
     kept = splats.select(keep)
     scales = kept.scales.clamp(max=LARGEST * float(kept.scales.median()))
-    unit = max(float(scales.max()) / HALF_RANGE, 1e-12)
+    unit = max(float(kept.scales.median()) / TYPICAL, 1e-12)
     colors = (seen_colors(kept, list(world.cameras.values())).clamp(0, 1) * 255 + 0.5).byte()
     opacities = (kept.opacities * 255 + 0.5).byte()
     found = {}

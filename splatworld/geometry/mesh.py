@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import manifold3d
 import numpy as np
 import torch
-import trimesh
 from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
@@ -16,6 +15,9 @@ from torch import Tensor
 from splatworld.core import pose
 from splatworld.core.checks import FormatError, InputError, check_shape
 from splatworld.core.mesh import Mesh
+
+if TYPE_CHECKING:
+    import trimesh
 
 SAME_POINT = 1e-7
 """Vertices this close, as a share of the mesh's diagonal, are one."""
@@ -31,6 +33,8 @@ def read_mesh(path: Path | str) -> Mesh:
     Raises:
         FormatError: missing, damaged, empty, or not one of `SUFFIXES`.
     """
+    import trimesh  # half a second, which commands that read no mesh need not wait
+
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise FormatError(f"read_mesh: {path} is no mesh, expected one of {', '.join(SUFFIXES)}.")
@@ -48,6 +52,8 @@ def read_mesh(path: Path | str) -> Mesh:
 
 
 def _colors(found: trimesh.Trimesh) -> Tensor | None:
+    import trimesh
+
     visual: Any = found.visual
     if isinstance(visual, trimesh.visual.TextureVisuals):
         flat = visual.uv is None  # one colour without a picture

@@ -13,8 +13,6 @@ import math
 import numpy as np
 import torch
 from scipy.spatial import cKDTree
-from trimesh.remesh import subdivide_to_size
-from trimesh.triangles import points_to_barycentric
 
 from splatworld.core import pose
 from splatworld.core.checks import InputError
@@ -56,6 +54,8 @@ def splats_of_mesh(mesh: Mesh, *, count: int = 3000, seed: int = 0) -> Splats:
     Raises:
         InputError: the mesh has no area.
     """
+    from trimesh.remesh import subdivide_to_size  # half a second, which commands that sample no mesh need not wait
+
     vertices, faces = mesh.vertices.numpy(), mesh.faces.numpy()
     normals, areas = _normals(vertices[faces])
     area = float(areas.sum())
@@ -159,6 +159,8 @@ def _colors(mesh: Mesh, owners: np.ndarray, points: np.ndarray) -> np.ndarray:
     """sRGB [N,3] from 0 to 1 at points [N,3] on the faces `owners` [N]."""
     if mesh.colors is None:
         return np.full((len(points), 3), DEFAULT_COLOR / 255)
+    from trimesh.triangles import points_to_barycentric
+
     corners = mesh.faces.numpy()[owners]
     weights = points_to_barycentric(mesh.vertices.numpy()[corners], points).clip(0, 1)
     return np.einsum("nk,nkd->nd", weights, mesh.colors.numpy()[corners] / 255).clip(0, 1)

@@ -35,6 +35,13 @@ def port_of(shown):
     return urlsplit(shown.address).port
 
 
+def test_what_viewing_does_not_need_is_not_waited_for():
+    script = (
+        "import sys, splatworld.viewer; assert not {'trimesh', 'networkx', 'matplotlib', 'mujoco'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads Linux's table of sockets")
 def test_only_this_machine_is_served_and_close_frees_the_port(desk, capsys):
     with viewer.Viewer([desk], port=0) as shown:

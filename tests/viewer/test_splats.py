@@ -52,6 +52,14 @@ def test_covariances_fit_float16_at_any_scale_of_the_world(scale):
     np.testing.assert_allclose(sent, np.tile(np.eye(3) * (0.01 * scale) ** 2, (4, 1, 1)), rtol=1e-3)
 
 
+def test_splats_are_small_before_the_node_has_its_unit():
+    # Of the size of the window they would take the browser's first picture many seconds where no GPU draws it.
+    world = World(splats=dots(50))
+    (part,) = splats.body_arrays(world).values()
+    np.testing.assert_allclose(part.covariances[:, 0, 0] ** 0.5, splats.TYPICAL, rtol=1e-3)
+    assert splats.TYPICAL < 0.5
+
+
 def test_a_runaway_splat_does_not_flatten_the_others():
     world = World(splats=dots(50))
     world.splats.log_scales[0] = np.log(1e6)
