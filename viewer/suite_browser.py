@@ -159,7 +159,13 @@ def opened(browser: Any, viewer: Viewer | None, complaints: list[str] | None = N
 
 def _is_shown(page: Any) -> bool:
     """Whether the world is to be seen."""
-    return SHARE < (_scene(page).max(axis=2) > BRIGHT).mean() < 1 - SHARE
+    from playwright.sync_api import Error
+
+    try:
+        scene = _scene(page)
+    except Error:  # the browser has nothing to take a picture of while a page is exchanged
+        return False
+    return SHARE < (scene.max(axis=2) > BRIGHT).mean() < 1 - SHARE
 
 
 def _scene(page: Any) -> np.ndarray:
