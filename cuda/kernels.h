@@ -7,10 +7,10 @@
 
 #include "math/distance.h"
 #include "math/project.h"
+#include "math/tiles.h"
 
 namespace splatworld {
 
-constexpr int TILE = 16;
 constexpr int RECORD_FLOATS = 12;
 constexpr int PAIR_FLOATS = 10;
 
@@ -55,7 +55,7 @@ struct View {
   Camera camera;
   int width, height;
   bool antialias;
-  int tiles_x() const { return (width + TILE - 1) / TILE; }
+  SW_HD int tiles_x() const { return (width + TILE - 1) / TILE; }
   int tiles_y() const { return (height + TILE - 1) / TILE; }
 };
 

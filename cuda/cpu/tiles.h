@@ -5,21 +5,9 @@
 
 namespace splatworld {
 
-// As in Record.
-struct Ellipses {
-  FloatV x, y, p, q, r, cut;
-};
-
-struct TileSpans {
-  IntV first, last;  // inclusive; empty where last < first
-};
-
-// The rows of tiles that ellipses touch, and what is needed for their columns in each.
-struct Extents {
-  TileSpans rows;
-  FloatV tilt;  // dy at which the right edge is farthest out; the left edge's is its mirror image
-  FloatV inverse_p;
-};
+using Ellipses = EllipseOf<FloatV>;
+using TileSpans = SpansOf<IntV>;
+using Extents = ExtentsOf<FloatV>;
 
 // Compiled once: counting and listing must agree to the last bit.
 Extents tile_extents(const Ellipses& ellipses, const View& view);

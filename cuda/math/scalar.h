@@ -22,6 +22,7 @@
 namespace splatworld {
 
 SW_HD float select(bool mask, float a, float b) { return mask ? a : b; }
+SW_HD int32_t select(bool mask, int32_t a, int32_t b) { return mask ? a : b; }
 SW_HD float vsqrt(float a) { return std::sqrt(a); }
 SW_HD float vexp2(float a) { return std::exp2(a); }
 SW_HD float vlog2(float a) { return std::log2(a); }
