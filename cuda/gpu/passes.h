@@ -59,5 +59,9 @@ void list_tiles(Stream stream, int64_t splats, const Views& views, const Record*
 // Pictures are [B, H, W, ...].
 void rasterize(Stream stream, const Views& views, const Record* records, const int32_t* pair_splat,
                const int64_t* tile_start, const float* background, const Pictures& out);
+// Fills pair_gradients [pair_capacity] at pair_slot. Nothing is added atomically: the same bits every time.
+void rasterize_backward(Stream stream, const Views& views, const Record* records, const int32_t* pair_splat,
+                        const int32_t* pair_slot, const int64_t* tile_start, const Pictures& pictures,
+                        const Pictures& gradients, PairGradient* pair_gradients);
 
 }  // namespace splatworld::gpu
