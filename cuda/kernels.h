@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "math/adam.h"
 #include "math/distance.h"
 #include "math/project.h"
 #include "math/tiles.h"
@@ -127,9 +128,6 @@ Loss l1_ssim(const float* image, const float* gain, const uint8_t* target, const
              float ssim_weight, float* planes, double* row_sums, float* gradient);
 
 // adam.cpp
-struct AdamStep {
-  float beta1, beta2, epsilon, correction1, correction2;  // corrections: 1 - beta^step
-};
 // Weights of further terms of the loss: of sigmoid(value), and of exp(value).
 struct AdamCosts {
   float sigmoid, exponential;

@@ -22,10 +22,7 @@ void add_cost(int count, const float* value, float* gradient, Slope&& slope) {
 
 void add_costs(int count, const AdamCosts& costs, const float* value, float* gradient) {
   if (costs.sigmoid != 0.0f)
-    add_cost(count, value, gradient, [&](FloatV v) {
-      FloatV activated = 1.0f / (1.0f + vexp(-v));
-      return costs.sigmoid * activated * (1.0f - activated);
-    });
+    add_cost(count, value, gradient, [&](FloatV v) { return costs.sigmoid * sigmoid_slope(v); });
   if (costs.exponential != 0.0f)
     add_cost(count, value, gradient, [&](FloatV v) { return costs.exponential * vexp(v); });
 }
@@ -34,12 +31,7 @@ void update(int count, const AdamStep& step, const float* __restrict rates, floa
             float* __restrict first, float* __restrict second, float* __restrict value) {
   const float scale = 1.0f / std::sqrt(step.correction2);
   for (int i = 0; i < count; ++i) {
-    const float g = gradient[i];
-    const float m = step.beta1 * first[i] + (1.0f - step.beta1) * g;
-    const float v = step.beta2 * second[i] + (1.0f - step.beta2) * g * g;
-    value[i] -= rates[i] * m / (std::sqrt(v) * scale + step.epsilon);
-    first[i] = m;
-    second[i] = v;
+    adam_number(step, rates[i], scale, gradient[i], first[i], second[i], value[i]);
     gradient[i] = 0.0f;
   }
 }

@@ -7,12 +7,12 @@
 #include "cpu/lanes.h"
 #include "cpu/threads.h"
 #include "kernels.h"
+#include "math/ssim.h"
 
 namespace splatworld {
 namespace {
 
-constexpr int RADIUS = 5, TAPS = 2 * RADIUS + 1;
-constexpr float C1 = 0.01f * 0.01f, C2 = 0.03f * 0.03f;
+constexpr int RADIUS = SSIM_RADIUS, TAPS = SSIM_TAPS;
 constexpr int ROWS = 8;  // a task
 
 struct Window {
@@ -114,18 +114,13 @@ void ssim_rows(const Channel& c, int first, int last, double* sums) {
     for (int i = 0; i < 4; ++i) c.blur_columns(i, first, x, count, moments[i]);
     for (int y = first; y < last; ++y) {
       const int i = y - first;
-      FloatV mx = moments[0][i], my = moments[1][i];
-      FloatV means = mx * mx + my * my, v = moments[2][i] - means, vxy = moments[3][i] - mx * my;
-      FloatV a = 2.0f * mx * my + C1, b = 2.0f * vxy + C2, ca = means + C1, cb = v + C2;
-      FloatV inverse = 1.0f / (ca * cb), ssim = a * b * inverse;
-      FloatV by_vx = -(ssim * ca * inverse), by_vxy = 2.0f * a * inverse;
-      FloatV by_mean = 2.0f * (my * b * inverse - mx * (ssim * cb * inverse + by_vx)) - my * by_vxy;
+      const Ssim<FloatV> found = ssim_of(moments[0][i], moments[1][i], moments[2][i], moments[3][i]);
       FloatV used = c.used(y, x, count);
-      store(used * by_mean, derivatives[3 * i] + x, count);
-      store(used * by_vx, derivatives[3 * i + 1] + x, count);
-      store(used * by_vxy, derivatives[3 * i + 2] + x, count);
+      store(used * found.by_mean, derivatives[3 * i] + x, count);
+      store(used * found.by_xx, derivatives[3 * i + 1] + x, count);
+      store(used * found.by_xy, derivatives[3 * i + 2] + x, count);
       FloatV real = select(LINE < broadcast(static_cast<float>(count)), used, FloatV{});
-      total[i] = total[i] + real * ssim;
+      total[i] = total[i] + real * found.value;
     }
   });
   for (int y = first; y < last; ++y) {

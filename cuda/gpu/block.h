@@ -34,12 +34,14 @@ struct Place {
 };
 
 // The next splats of a tile; x and y count from its corner. met: a bit for each warp whose pixels the splat meets.
+template <int SIZE>
 struct Batch {
-  Record records[TILE_THREADS];
-  uint8_t met[TILE_THREADS];
+  Record records[SIZE];
+  uint8_t met[SIZE];
 
   __device__ void load(const Place& place, const Record* all, const int32_t* pair_splat, int64_t start, int64_t end) {
     const int i = threadIdx.x;
+    if (i >= SIZE) return;
     uint8_t warps = 0;
     if (start + i < end) {
       Record own = all[pair_splat[start + i]];

@@ -49,8 +49,7 @@ __global__ void total_pairs_kernel(const int32_t* counts, Lists lists) {
   if (pairs > lists.pair_capacity) lists.totals->overflow = 1;
 }
 
-__global__ void find_pairs_kernel(int64_t splats, Views views, const Record* records, const int32_t* counts,
-                                  Lists lists) {
+__global__ void find_pairs_kernel(int64_t splats, Views views, const Record* records, Lists lists) {
   const int64_t i = thread();
   if (i >= lists.seen_capacity || i >= lists.totals->seen) return;
   const int32_t at = lists.order[i];
@@ -116,11 +115,10 @@ void sort_by_depth(Stream stream, int64_t splats, const Views& views, const Reco
   launch(total_pairs_kernel, blocks(seen), THREADS, stream, counts, lists);
 }
 
-void list_tiles(Stream stream, int64_t splats, const Views& views, const Record* records, const int32_t* counts,
-                const Lists& lists) {
+void list_tiles(Stream stream, int64_t splats, const Views& views, const Record* records, const Lists& lists) {
   Temporary temporary = temporary_of(lists);
   const uint32_t tiles = static_cast<uint32_t>(views.count) * views.tiles();
-  launch(find_pairs_kernel, blocks(lists.seen_capacity), THREADS, stream, splats, views, records, counts, lists);
+  launch(find_pairs_kernel, blocks(lists.seen_capacity), THREADS, stream, splats, views, records, lists);
   launch(number_kernel, blocks(lists.pair_capacity), THREADS, stream, tiles, lists);
   sort_pairs(stream, temporary, lists.pair_capacity, bits_of(tiles), lists.tile_keys, lists.tile_keys_sorted,
              lists.slots, lists.pair_slot);

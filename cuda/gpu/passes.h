@@ -52,8 +52,7 @@ size_t temporary_bytes(int64_t splats, int64_t seen_capacity, int64_t pair_capac
 void sort_by_depth(Stream stream, int64_t splats, const Views& views, const Record* records, const int32_t* counts,
                    const Lists& lists);
 // Fills the rest.
-void list_tiles(Stream stream, int64_t splats, const Views& views, const Record* records, const int32_t* counts,
-                const Lists& lists);
+void list_tiles(Stream stream, int64_t splats, const Views& views, const Record* records, const Lists& lists);
 
 // rasterize.cu, rasterize_backward.cu
 // Pictures are [B, H, W, ...].
@@ -63,5 +62,28 @@ void rasterize(Stream stream, const Views& views, const Record* records, const i
 void rasterize_backward(Stream stream, const Views& views, const Record* records, const int32_t* pair_splat,
                         const int32_t* pair_slot, const int64_t* tile_start, const Pictures& pictures,
                         const Pictures& gradients, PairGradient* pair_gradients);
+
+// project.cu
+// Where the (splat, pair) entries of each frame are: those of frame f are pairs[start[f]] to pairs[start[f + 1] - 1].
+struct FrameLists {
+  int frames;
+  const int64_t* start;  // [F + 1]
+  const int64_t* pairs;  // [N W] splat W + pair, by frame
+};
+// gradients.frames [B, F, 7], gradients.camera [B, CAMERA_FLOATS]. block_cameras: scratch [ceil(N / 128), B,
+// CAMERA_FLOATS] and frame_pairs: scratch [B, N, W, 7], both only where the gradient is wanted; `lists` with the latter.
+void project_backward(Stream stream, const SplatArrays& splats, int frames, const Views& views, const int32_t* counts,
+                      const int64_t* first_pair, const PairGradient* pair_gradients, double* block_cameras,
+                      float* frame_pairs, const FrameLists& lists, const SplatGradients& gradients);
+
+// loss.cu
+// planes: scratch [9, H, W]; block_sums: scratch [9 tiles]; used_pixels and loss: [1], on the device.
+void l1_ssim(Stream stream, const float* image, const float* gain, const uint8_t* target, const uint8_t* mask, int width,
+             int height, float ssim_weight, float* planes, double* block_sums, int64_t* used_pixels, Loss* loss,
+             float* gradient);
+
+// adam.cu
+void adam(Stream stream, int64_t rows, int width, const int32_t* visible, const AdamStep& step, const AdamCosts& costs,
+          const float* rates, float* gradient, float* first, float* second, float* value);
 
 }  // namespace splatworld::gpu

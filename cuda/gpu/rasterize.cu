@@ -10,7 +10,7 @@ template <bool WITH_DEPTH>
 __global__ void __launch_bounds__(TILE_THREADS) blend_kernel(Views views, const Record* records, const int32_t* pair_splat,
                                                              const int64_t* tile_start, const float* background,
                                                              Pictures out) {
-  __shared__ Batch batch;
+  __shared__ Batch<TILE_THREADS> batch;
   const Place place(views);
   const int64_t end = tile_start[blockIdx.x + 1];
   float passing = 1.0f, color[3] = {0.0f, 0.0f, 0.0f}, depth = 0.0f, median = 0.0f;

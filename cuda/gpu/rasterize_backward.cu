@@ -11,6 +11,7 @@ namespace splatworld::gpu {
 namespace {
 
 constexpr int WARPS = TILE_THREADS / 32;
+constexpr int BATCH = 64;  // splats fetched at once; with it, all that is shared fits the 48 KiB that any device has
 constexpr int ROUND = 16;  // splats between the phases: two lanes share the pixels of each
 
 // Of one pixel and splat: dL/dlog(alpha), and the weight it was blended with.
@@ -45,7 +46,7 @@ template <bool WITH_DEPTH>
 __global__ void __launch_bounds__(TILE_THREADS)
     gather_kernel(Views views, const Record* records, const int32_t* pair_splat, const int32_t* pair_slot,
                   const int64_t* tile_start, Pictures pictures, Pictures gradients, PairGradient* pair_gradients) {
-  __shared__ Batch batch;
+  __shared__ Batch<BATCH> batch;
   __shared__ Given given;
   __shared__ Wanted wanted[TILE_THREADS];
   __shared__ float sums[WARPS][ROUND][PAIR_FLOATS];
@@ -56,11 +57,11 @@ __global__ void __launch_bounds__(TILE_THREADS)
   float passing = 1.0f;
   bool done = !place.inside;
   const int own = place.lane % ROUND, half = place.lane / ROUND;  // the second phase's splat and half of the pixels
-  for (int64_t start = tile_start[blockIdx.x]; start < end; start += TILE_THREADS) {
+  for (int64_t start = tile_start[blockIdx.x]; start < end; start += BATCH) {
     __syncthreads();
     batch.load(place, records, pair_splat, start, end);
     __syncthreads();
-    const int size = end - start < TILE_THREADS ? static_cast<int>(end - start) : TILE_THREADS;
+    const int size = end - start < BATCH ? static_cast<int>(end - start) : BATCH;
     for (int first = 0; first < size; first += ROUND) {
       const bool meets = batch.met[first + own] >> place.warp & 1;
       const uint32_t list = __ballot_sync(FULL, meets) & ((1u << ROUND) - 1);

@@ -47,7 +47,7 @@ int main(int, char** names) {
                    before.data(), tile_keys.data(), tile_keys_sorted.data(), slots.data(), owners.data(),
                    pair_splat.data(), pair_slot.data(), tile_start.data(), &temporary, 1};
   gpu::sort_by_depth({}, count, views, records.data(), counts.data(), lists);
-  gpu::list_tiles({}, count, views, records.data(), counts.data(), lists);
+  gpu::list_tiles({}, count, views, records.data(), lists);
   if (totals.pairs != wanted || totals.overflow) return 4;
   std::vector<float> image(3 * pixels), light(pixels), depth(pixels), median(pixels);
   std::vector<int32_t> ids(pixels);
