@@ -1,6 +1,7 @@
 // L1 and SSIM with their gradient, in two passes over tiles with a border: the first leaves the derivatives by the blurred
 // moments, the second blurs them back. See cpu/loss.cpp.
 #include "gpu/passes.h"
+#include "gpu/sum.h"
 #include "math/ssim.h"
 
 namespace splatworld::gpu {
@@ -93,19 +94,6 @@ struct Blur {
   }
 };
 
-// Adds up what the threads of a block have, in a fixed order.
-__device__ void sum_block(float value, double* out) {
-  __shared__ double parts[THREADS];
-  parts[threadIdx.x] = value;
-  for (int half = THREADS / 2; half > 0; half /= 2) {
-    __syncthreads();
-    if (static_cast<int>(threadIdx.x) < half) parts[threadIdx.x] += parts[threadIdx.x + half];
-  }
-  __syncthreads();
-  if (threadIdx.x == 0) *out = parts[0];
-  __syncthreads();
-}
-
 // planes: for each channel the derivatives of the sum of SSIM by the blurred x, x x and x y.
 __global__ void ssim_kernel(Images images, Window window, float* planes, double* block_sums) {
   __shared__ Blur<4> blur;
@@ -126,7 +114,7 @@ __global__ void ssim_kernel(Images images, Window window, float* planes, double*
     out[images.pixels()] = used ? found.by_xx : 0.0f;
     out[2 * images.pixels()] = used ? found.by_xy : 0.0f;
   }
-  sum_block(used ? found.value : 0.0f, block_sums + 3 * blockIdx.x);
+  sum_block<THREADS>(used ? found.value : 0.0f, block_sums + 3 * blockIdx.x);
 }
 
 __global__ void gradient_kernel(Images images, Window window, const float* planes, const int64_t* used_pixels,
@@ -147,30 +135,31 @@ __global__ void gradient_kernel(Images images, Window window, const float* plane
       is_used(images, spot) ? share * ((1.0f - ssim_weight) * sign - ssim_weight * by_ssim) : 0.0f;
   const float gain = images.gain ? images.gain[spot.channel] : 1.0f;
   if (spot.inside) gradient[3 * (static_cast<int64_t>(spot.y) * images.width + spot.x) + spot.channel] = gain * value;
-  sum_block(spot.inside ? std::fabs(difference) : 0.0f, block_sums + 3 * blockIdx.x + 1);
-  sum_block(value * own.x, block_sums + 3 * blockIdx.x + 2);
+  sum_block<THREADS>(spot.inside ? std::fabs(difference) : 0.0f, block_sums + 3 * blockIdx.x + 1);
+  sum_block<THREADS>(value * own.x, block_sums + 3 * blockIdx.x + 2);
 }
 
 __global__ void count_kernel(Images images, int64_t* used_pixels) {
   __shared__ double total;
   int64_t used = 0;
   for (int64_t i = threadIdx.x; i < images.pixels(); i += THREADS) used += !images.mask || images.mask[i];
-  sum_block(static_cast<float>(used), &total);
+  sum_block<THREADS>(static_cast<double>(used), &total);
+  __syncthreads();
   if (threadIdx.x == 0) *used_pixels = static_cast<int64_t>(total);
 }
 
 __global__ void finish_kernel(Images images, const int64_t* used_pixels, const double* block_sums, Loss* loss) {
   const int tiles = images.tiles_x() * images.tiles_y();
   const double share = *used_pixels ? 1.0 / (3.0 * *used_pixels) : 0.0;
-  Loss out{};
-  for (int channel = 0; channel < 3; ++channel)
-    for (int tile = 0; tile < tiles; ++tile) {
-      const double* sums = block_sums + 3 * (channel * tiles + tile);
-      out.ssim += sums[0] * share;
-      out.l1 += sums[1] * share;
-      out.by_log_gain[channel] += sums[2];
-    }
-  *loss = out;
+  __shared__ double totals[5];
+  double sums[5] = {};
+  for (int block = threadIdx.x; block < 3 * tiles; block += THREADS) {
+    sums[0] += block_sums[3 * block];
+    sums[1] += block_sums[3 * block + 1];
+    sums[2 + block / tiles] += block_sums[3 * block + 2];
+  }
+  for (int k = 0; k < 5; ++k) sum_block<THREADS>(sums[k], &totals[k]);
+  if (threadIdx.x == 0) *loss = {totals[1] * share, totals[0] * share, {totals[2], totals[3], totals[4]}};
 }
 
 }  // namespace
@@ -184,7 +173,7 @@ void l1_ssim(Stream stream, const float* image, const float* gain, const uint8_t
   launch(count_kernel, 1, THREADS, stream, images, used_pixels);
   launch(ssim_kernel, blocks, THREADS, stream, images, window, planes, block_sums);
   launch(gradient_kernel, blocks, THREADS, stream, images, window, planes, used_pixels, ssim_weight, gradient, block_sums);
-  launch(finish_kernel, 1, 1, stream, images, used_pixels, block_sums, loss);
+  launch(finish_kernel, 1, THREADS, stream, images, used_pixels, block_sums, loss);
 }
 
 }  // namespace splatworld::gpu

@@ -1,5 +1,6 @@
 // One thread a splat and view.
 #include "gpu/passes.h"
+#include "gpu/sum.h"
 #include "gpu/tiles.h"
 
 namespace splatworld::gpu {
@@ -44,7 +45,7 @@ __global__ void project_kernel(SplatArrays splats, int frames, Views views, cons
   const int32_t body = splats.body_ids[n];
   counts[at] = 0;
   if (hidden && hidden[body]) return;
-  SplatInput<float> in = load(splats, splats.frames + 7 * frames * view, n);
+  SplatInput<float> in = load(splats, splats.frames + 7 * static_cast<int64_t>(frames) * view, n);
   auto projection = project_splat(in, views.cameras[view], views.width, views.height, views.antialias);
   if (!projection.visible) return;
   const Ellipse<float>& e = projection.ellipse;
@@ -59,6 +60,101 @@ __global__ void project_kernel(SplatArrays splats, int frames, Views views, cons
   counts[at] = tiles;
 }
 
+// The ellipse's gradient from the sums over its tiles, in their order.
+__device__ EllipseGradient<float> gather_pairs(const PairGradient* pairs, int32_t count) {
+  float s[PAIR_FLOATS] = {};
+  for (int32_t t = 0; t < count; ++t) {
+    const float* row = reinterpret_cast<const float*>(pairs + t);
+    for (int k = 0; k < PAIR_FLOATS; ++k) s[k] += row[k];
+  }
+  constexpr float once = 1 / SQRT_HALF_LOG2E, twice = once * once;  // the records' u, v carry this factor
+  return {s[0], once * s[1], once * s[2], twice * s[3], twice * s[4], twice * s[5], {s[6], s[7], s[8]}, s[9]};
+}
+
+template <int COUNT>
+__device__ void add(float* base, int64_t n, const float (&values)[COUNT]) {
+  if (!base) return;
+  for (int k = 0; k < COUNT; ++k) base[n * COUNT + k] += values[k];
+}
+
+__device__ void add_splat(const SplatArrays& splats, int64_t n, const SplatGradient<float>& g,
+                          const SplatGradients& gradients) {
+  add(gradients.means, n, {g.mean.x, g.mean.y, g.mean.z});
+  add(gradients.log_scales, n, {g.log_scale.x, g.log_scale.y, g.log_scale.z});
+  add(gradients.quats, n, {g.quat.w, g.quat.x, g.quat.y, g.quat.z});
+  add(gradients.opacity_logits, n, {g.opacity_logit});
+  if (!gradients.sh) return;
+  float* out = gradients.sh + n * splats.sh_stride * 3;
+  for (int k = 0; k < splats.sh_count; ++k)
+    for (int c = 0; c < 3; ++c) out[3 * k + c] += g.sh[k][c];
+}
+
+// One thread a splat, which goes over the views: nobody else adds to its gradients.
+__global__ void __launch_bounds__(THREADS)
+    gradient_kernel(SplatArrays splats, int frames, Views views, const int32_t* counts, const int64_t* first_pair,
+                    const PairGradient* pair_gradients, double* block_cameras, float* frame_pairs,
+                    SplatGradients gradients) {
+  const int64_t n = static_cast<int64_t>(blockIdx.x) * THREADS + threadIdx.x;
+  for (int view = 0; view < views.count; ++view) {
+    const int64_t at = view * splats.count + n;
+    const bool seen = n < splats.count && counts[at] > 0;
+    CameraGradient<float> by_camera{};
+    if (seen) {
+      SplatInput<float> in = load(splats, splats.frames + 7 * static_cast<int64_t>(frames) * view, n);
+      load_harmonics(splats, n, in);
+      auto projection = project_splat(in, views.cameras[view], views.width, views.height, views.antialias);
+      shade_splat(in, projection);
+      const auto own = gather_pairs(pair_gradients + first_pair[at], counts[at]);
+      const auto g = project_splat_backward(in, projection, views.cameras[view], views.height, views.antialias, own,
+                                            by_camera);
+      add_splat(splats, n, g, gradients);
+      for (int pair = 0; frame_pairs && pair < splats.pairs; ++pair) {
+        const Vec3<float>& t = g.frame_translation[pair];
+        const Quat<float>& q = g.frame_quat[pair];
+        const float row[7] = {t.x, t.y, t.z, q.w, q.x, q.y, q.z};
+        for (int k = 0; k < 7; ++k) frame_pairs[(at * splats.pairs + pair) * 7 + k] = row[k];
+      }
+    }
+    if (!block_cameras) continue;
+    const Mat3<float>& r = by_camera.rotation;
+    const float columns[CAMERA_FLOATS] = {
+        r.m[0][0], r.m[0][1], r.m[0][2], r.m[1][0], r.m[1][1], r.m[1][2], r.m[2][0], r.m[2][1], r.m[2][2],
+        by_camera.position.x, by_camera.position.y, by_camera.position.z, by_camera.focal[0], by_camera.focal[1],
+        by_camera.center[0], by_camera.center[1], by_camera.velocity.x, by_camera.velocity.y, by_camera.velocity.z,
+        by_camera.turn.x, by_camera.turn.y, by_camera.turn.z, by_camera.readout, by_camera.exposure};
+    double* out = block_cameras + (static_cast<int64_t>(blockIdx.x) * views.count + view) * CAMERA_FLOATS;
+    for (int k = 0; k < CAMERA_FLOATS; ++k) sum_block<THREADS>(columns[k], out + k);
+  }
+}
+
+// One block a view and number of its camera.
+__global__ void camera_kernel(int64_t blocks, int views, const double* block_cameras, double* camera) {
+  __shared__ double total;
+  const int64_t stride = static_cast<int64_t>(views) * CAMERA_FLOATS;
+  double sum = 0.0;
+  for (int64_t block = threadIdx.x; block < blocks; block += THREADS) sum += block_cameras[block * stride + blockIdx.x];
+  sum_block<THREADS>(sum, &total);
+  if (threadIdx.x == 0) camera[blockIdx.x] += total;
+}
+
+// One block a view and frame.
+__global__ void frame_kernel(SplatArrays splats, FrameLists lists, const int32_t* counts, const float* frame_pairs,
+                             double* out) {
+  __shared__ double total;
+  const int view = blockIdx.x / lists.frames, frame = blockIdx.x % lists.frames;
+  double sums[7] = {};
+  for (int64_t i = lists.start[frame] + threadIdx.x; i < lists.start[frame + 1]; i += THREADS) {
+    const int64_t n = lists.pairs[i] / splats.pairs;
+    if (!counts[view * splats.count + n]) continue;
+    const float* row = frame_pairs + (view * splats.count * splats.pairs + lists.pairs[i]) * 7;
+    for (int k = 0; k < 7; ++k) sums[k] += row[k];
+  }
+  for (int k = 0; k < 7; ++k) {
+    sum_block<THREADS>(sums[k], &total);
+    if (threadIdx.x == 0) out[7 * blockIdx.x + k] += total;
+  }
+}
+
 }  // namespace
 
 void project(Stream stream, const SplatArrays& splats, int frames, const Views& views, const uint8_t* hidden,
@@ -66,6 +162,20 @@ void project(Stream stream, const SplatArrays& splats, int frames, const Views& 
   const int64_t count = splats.count * views.count;
   launch(project_kernel, (count + THREADS - 1) / THREADS, THREADS, stream, splats, frames, views, hidden, records,
          counts);
+}
+
+void project_backward(Stream stream, const SplatArrays& splats, int frames, const Views& views, const int32_t* counts,
+                      const int64_t* first_pair, const PairGradient* pair_gradients, double* block_cameras,
+                      float* frame_pairs, const FrameLists& lists, const SplatGradients& gradients) {
+  const int64_t blocks = (splats.count + THREADS - 1) / THREADS;
+  launch(gradient_kernel, blocks, THREADS, stream, splats, frames, views, counts, first_pair, pair_gradients,
+         block_cameras, frame_pairs, gradients);
+  if (block_cameras)
+    launch(camera_kernel, int64_t{views.count} * CAMERA_FLOATS, THREADS, stream, blocks, views.count, block_cameras,
+           gradients.camera);
+  if (frame_pairs)
+    launch(frame_kernel, int64_t{views.count} * lists.frames, THREADS, stream, splats, lists, counts, frame_pairs,
+           gradients.frames);
 }
 
 }  // namespace splatworld::gpu

@@ -1,5 +1,6 @@
 // The CUDA kernels on a host that plays the device: a scene from one file through the whole pipeline, pictures and
 // gradients to another.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <vector>
@@ -58,14 +59,47 @@ int main(int, char** names) {
   gpu::rasterize_backward({}, views, records.data(), pair_splat.data(), pair_slot.data(), tile_start.data(), pictures,
                           {by_image.data(), by_light.data(), by_depth.data(), nullptr, nullptr}, pair_gradients.data());
 
+  std::vector<int64_t> frame_start(head[3] + 1), frame_entries;  // by frame, as a stable sort has them
+  for (int32_t frame = 0; frame < head[3]; ++frame) {
+    for (int64_t n = 0; n < count; ++n)
+      if (bodies[n] == frame) frame_entries.push_back(n);
+    frame_start[frame + 1] = static_cast<int64_t>(frame_entries.size());
+  }
+  std::vector<float> by_means(means.size()), by_scales(means.size()), by_quats(quats.size()), by_logits(count);
+  std::vector<float> by_sh(sh.size()), frame_pairs(7 * all);
+  std::vector<double> by_frames(frames.size()), by_camera(batch * CAMERA_FLOATS);
+  std::vector<double> block_cameras((count + 127) / 128 * batch * CAMERA_FLOATS);
+  gpu::project_backward({}, splats, head[3], views, counts.data(), first_pair.data(), pair_gradients.data(),
+                        block_cameras.data(), frame_pairs.data(), {head[3], frame_start.data(), frame_entries.data()},
+                        {by_means.data(), by_scales.data(), by_quats.data(), by_logits.data(), by_sh.data(),
+                         by_frames.data(), by_camera.data()});
+
+  // The first view against a target that is its own picture moved by a pixel, masked here and there.
+  const int64_t own = views.pixels();
+  std::vector<uint8_t> target(3 * own), mask(own);
+  for (int64_t i = 0; i < 3 * own; ++i)
+    target[i] = static_cast<uint8_t>(std::min(255.0f, std::max(0.0f, 255.0f * image[(i + 3) % (3 * own)])));
+  for (int64_t i = 0; i < own; ++i) mask[i] = i % 7 != 0;
+  const float gain[3] = {1.1f, 0.9f, 1.0f};
+  std::vector<float> planes(9 * own), loss_gradient(3 * own);
+  std::vector<double> block_sums(9 * views.tiles());
+  int64_t used;
+  Loss loss;
+  gpu::l1_ssim({}, image.data(), gain, target.data(), mask.data(), views.width, views.height, 0.2f, planes.data(),
+               block_sums.data(), &used, &loss, loss_gradient.data());
+
+  // Three numbers of each mean are stepped, where the first view sees the splat.
+  std::vector<float> stepped = means, moment1(means.size()), moment2(means.size()), slopes = by_means;
+  const float rates[3] = {0.1f, 0.2f, 0.3f};
+  gpu::adam({}, count, 3, counts.data(), {0.9f, 0.999f, 1e-8f, 0.1f, 0.001f}, {0.01f, 0.02f}, rates, slopes.data(),
+            moment1.data(), moment2.data(), stepped.data());
+
   file = std::fopen(names[2], "wb");
   for (const auto* values : {&image, &light, &depth, &median})
     std::fwrite(values->data(), sizeof(float), values->size(), file);
-  std::vector<float> sums(all * PAIR_FLOATS);  // of each view's splats, over their tiles
-  for (int64_t n = 0; n < all; ++n)
-    for (int32_t t = 0; t < counts[n]; ++t)
-      for (int k = 0; k < PAIR_FLOATS; ++k)
-        sums[n * PAIR_FLOATS + k] += reinterpret_cast<const float*>(&pair_gradients[first_pair[n] + t])[k];
-  std::fwrite(sums.data(), sizeof(float), sums.size(), file);
+  for (const auto* values : {&by_means, &by_scales, &by_quats, &by_logits, &by_sh, &loss_gradient, &stepped})
+    std::fwrite(values->data(), sizeof(float), values->size(), file);
+  for (const auto* values : {&by_frames, &by_camera}) std::fwrite(values->data(), sizeof(double), values->size(), file);
+  std::fwrite(&loss, sizeof loss, 1, file);
   std::fclose(file);
 }
