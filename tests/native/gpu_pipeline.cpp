@@ -91,7 +91,7 @@ int main(int, char** names) {
   // Three numbers of each mean are stepped, where the first view sees the splat.
   std::vector<float> stepped = means, moment1(means.size()), moment2(means.size()), slopes = by_means;
   const float rates[3] = {0.1f, 0.2f, 0.3f};
-  gpu::adam({}, count, 3, counts.data(), {0.9f, 0.999f, 1e-8f, 0.1f, 0.001f}, {0.01f, 0.02f}, rates, slopes.data(),
+  gpu::adam({}, count, 3, counts.data(), {0.9f, 0.999f, 1e-8f, 1.0f - 0.9f, 1.0f - 0.999f}, {0.01f, 0.02f}, rates, slopes.data(),
             moment1.data(), moment2.data(), stepped.data());
 
   file = std::fopen(names[2], "wb");
