@@ -239,7 +239,7 @@ class PlanTab:
 
     def _ended(self, planning: Planning) -> None:
         with self._lock:
-            if planning is self.planning and not planning.stopped:
+            if self.planning is planning and not planning.stopped:
                 self._tell(planning)
 
     def _tell(self, planning: Planning) -> None:
