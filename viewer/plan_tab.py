@@ -239,7 +239,7 @@ class PlanTab:
 
     def _ended(self, planning: Planning) -> None:
         with self._lock:
-            if self.planning is planning and not planning.stopped:
+            if not planning.stopped and planning is self.planning:
                 self._tell(planning)
 
     def _tell(self, planning: Planning) -> None:
