@@ -4,12 +4,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from splatworld.bodies import build
-from tests.bodies.tabletop import save_table
-
 
 @contextmanager
 def _taken_for_convex() -> Iterator[None]:
+    from splatworld.bodies import build  # only here: tests of the rasterizer run where there is nothing but torch
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "convex_parts", lambda mesh, **_: ())
         yield
@@ -25,6 +24,8 @@ def convex():
 @pytest.fixture(scope="session")
 def table(tmp_path_factory):
     """Folder of a world with a box and a ball on a table, not to be changed."""
+    from tests.bodies.tabletop import save_table
+
     with _taken_for_convex():
         return save_table(tmp_path_factory.mktemp("worlds") / "table")
 

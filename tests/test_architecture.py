@@ -1,6 +1,7 @@
 """The house rules that a reader relies on, read off the source."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ LAYERS = (
     ("core",),
     (
         *("files", "documents", "world_json", "body_tensors", "ply", "store", "episodes", "node_episodes"),
-        *("recordings", "unfinished"),
+        *("recordings", "unfinished", "pictures"),
     ),
     ("native",),
     ("render",),
@@ -86,6 +87,20 @@ def test_core_needs_torch_and_numpy_only(path):
     assert {name[0] for name in imports(path)} <= allowed
 
 
+def test_the_rasterizer_and_its_tests_need_only_torch():
+    """So that they run on a machine with a GPU and little else."""
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    others = {re.split(r"[<>=!~ ]", name)[0] for name in project["dependencies"]} - {"torch", "numpy"}
+    modules = {"opencv-python-headless": "cv2", "PyYAML": "yaml"}
+    script = (
+        f"import sys; sys.modules.update(dict.fromkeys({sorted(modules.get(o, o) for o in others)!r})); import pytest; "
+        "sys.exit(pytest.main(['-q', '--collect-only', 'tests/core', 'tests/render', 'tests/native']))"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+
+
 def test_the_root_is_light_and_finds_its_names():
     script = (
         "import sys, splatworld; assert not {'torch', 'numpy', 'cv2', 'pycolmap'} & set(sys.modules); "
@@ -124,7 +139,6 @@ def test_versions_agree():
 
 
 def test_every_direct_dependency_is_pinned():
-    import re
     import tomllib
 
     document = tomllib.loads((ROOT / "pyproject.toml").read_text())

@@ -12,8 +12,8 @@ import viser
 from splatworld.core.camera import resize
 from splatworld.core.checks import InputError
 from splatworld.reconstruct.score import psnr
-from splatworld.render.pictures import to_bytes
 from splatworld.render.render import render
+from splatworld.render.rendering import to_bytes
 from splatworld.viewer import colors
 from splatworld.viewer.callbacks import reported
 from splatworld.viewer.flight import fly, view_of

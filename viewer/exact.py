@@ -11,9 +11,9 @@ import viser
 from splatworld.core.camera import Camera
 from splatworld.core.state import State
 from splatworld.core.world import World
-from splatworld.render.pictures import encode_image, to_bytes
+from splatworld.pictures import encode_image
 from splatworld.render.render import render
-from splatworld.render.rendering import Rendering
+from splatworld.render.rendering import Rendering, to_bytes
 from splatworld.viewer import colors
 from splatworld.viewer.callbacks import reported
 from splatworld.viewer.compare import error_legend, error_picture

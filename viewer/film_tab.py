@@ -12,7 +12,7 @@ import viser
 
 from splatworld.core.checks import InputError
 from splatworld.core.world import World
-from splatworld.render.pictures import encode_video
+from splatworld.pictures import encode_video
 from splatworld.viewer import colors
 from splatworld.viewer.callbacks import reported
 from splatworld.viewer.downloads import add_download

@@ -11,8 +11,8 @@ import torch
 
 from splatworld.bodies.shadows import shadows_of
 from splatworld.core.world import World, rest_state
+from splatworld.pictures import encode_image
 from splatworld.render.film import film, states_between
-from splatworld.render.pictures import encode_image
 from splatworld.viewer.flight import CameraPath
 from splatworld.viewer.tracks import Track
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import viser
 
-from splatworld.render.pictures import encode_image
+from splatworld.pictures import encode_image
 from splatworld.viewer.downloads import add_download
 from splatworld.viewer.source import Source
 from splatworld.viewer.theme import Theme

@@ -51,11 +51,12 @@ class Options(Common):
 
 
 def run(options: Options, terminal: Terminal) -> None:
+    from splatworld import pictures
     from splatworld.bodies.shadows import shadows_of
     from splatworld.core.checks import InputError, check_choice
     from splatworld.files import write_file
-    from splatworld.render import pictures
     from splatworld.render.render import render
+    from splatworld.render.rendering import to_bytes
     from splatworld.store import load_world
 
     world = load_world(options.world)
@@ -73,7 +74,7 @@ def run(options: Options, terminal: Terminal) -> None:
     for done, (name, (suffix, state)) in enumerate(product(names, states.items()), 1):
         camera = _camera(world, name, options)
         shown = render(moving.world, moving.state(state) if state else None, camera)
-        found = {"": pictures.to_bytes(shown.image)}
+        found = {"": to_bytes(shown.image)}
         if options.depth or options.body_ids:
             rendering = render(world, state, camera) if moving.casters else shown  # shadows are nothing to measure
             found |= {"_depth": pictures.depth_steps(rendering.depth)} if options.depth else {}
@@ -103,9 +104,9 @@ def _film(world: World, names: tuple[str, ...], options: Options, terminal: Term
     from splatworld.bodies.shadows import shadows_of
     from splatworld.core.checks import InputError
     from splatworld.files import write_file
+    from splatworld.pictures import encode_video
     from splatworld.recordings import load_rollout_of
     from splatworld.render.film import film, frames_between
-    from splatworld.render.pictures import encode_video
     from splatworld.store import world_id
 
     if options.rollout is None or options.step or options.depth or options.body_ids:

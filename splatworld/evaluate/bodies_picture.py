@@ -11,8 +11,8 @@ from splatworld.bodies.remove import without
 from splatworld.core.camera import Camera
 from splatworld.core.checks import InputError
 from splatworld.core.world import World
-from splatworld.render.pictures import to_bytes
 from splatworld.render.render import render
+from splatworld.render.rendering import to_bytes
 
 LOOKS = 24
 """Cameras that are tried for the view."""

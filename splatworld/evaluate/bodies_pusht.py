@@ -16,8 +16,9 @@ from splatworld.evaluate.pusht_arm import fit_joints
 from splatworld.evaluate.pusht_fit import align_cameras, register_block
 from splatworld.evaluate.report import Line, line
 from splatworld.files import write_file
-from splatworld.render.pictures import encode_image, to_bytes
+from splatworld.pictures import encode_image
 from splatworld.render.render import render
+from splatworld.render.rendering import to_bytes
 from splatworld.robot.actions import driven_joints
 from splatworld.robot.load import load_robot
 from splatworld.robot.place import add_robot, metric_world

@@ -21,8 +21,8 @@ from splatworld.core.state import State
 from splatworld.core.world import World
 from splatworld.evaluate.demo_markup import pair
 from splatworld.render.film import frames_between
-from splatworld.render.pictures import to_bytes
 from splatworld.render.render import render
+from splatworld.render.rendering import to_bytes
 from splatworld.render.sh import C0
 
 SIZE = (640, 360)

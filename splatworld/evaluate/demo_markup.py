@@ -11,7 +11,7 @@ import numpy as np
 
 from splatworld.core.camera import Camera, resize
 from splatworld.evaluate.report import Line, figure
-from splatworld.render.pictures import encode_image
+from splatworld.pictures import encode_image
 
 PICTURE_SIDE = 640
 """Longest side of the page's pictures, px."""

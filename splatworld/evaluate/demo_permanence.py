@@ -19,8 +19,8 @@ from splatworld.evaluate.demo_stages import Told
 from splatworld.evaluate.report import line
 from splatworld.plan.commands import tool_pose
 from splatworld.recordings import state_hash
-from splatworld.render.pictures import to_bytes
 from splatworld.render.render import render
+from splatworld.render.rendering import to_bytes
 from splatworld.store import world_id
 
 STEPS = 10_000

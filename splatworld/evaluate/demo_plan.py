@@ -18,10 +18,10 @@ from splatworld.evaluate.demo_scene import outsides, rearranged
 from splatworld.evaluate.demo_stages import Told
 from splatworld.evaluate.report import line
 from splatworld.files import write_file
+from splatworld.pictures import encode_image, encode_video
 from splatworld.plan.control import ControlConfig, Reality, control
 from splatworld.plan.env import WorldEnv
 from splatworld.recordings import load_rollout
-from splatworld.render.pictures import encode_image, encode_video
 
 PLANNED = "planned"
 """Rollout of a demo: what happened under the planner."""

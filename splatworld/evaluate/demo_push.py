@@ -24,9 +24,9 @@ from splatworld.evaluate.demo_scene import Armed, outsides
 from splatworld.evaluate.demo_stages import Told
 from splatworld.evaluate.report import Line, line
 from splatworld.files import write_file
+from splatworld.pictures import encode_video
 from splatworld.plan.control import Reality
 from splatworld.recordings import save_rollout
-from splatworld.render.pictures import encode_video
 from splatworld.store import world_id
 
 FPS = 15

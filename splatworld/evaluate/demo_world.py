@@ -22,10 +22,11 @@ from splatworld.evaluate.coverage_picture import draw_coverage
 from splatworld.evaluate.demo_stages import Told
 from splatworld.evaluate.report import line
 from splatworld.files import write_file
+from splatworld.pictures import encode_image, encode_video
 from splatworld.reconstruct.coverage import SIDES, Coverage, measure_coverage
 from splatworld.reconstruct.score import psnr
-from splatworld.render.pictures import encode_image, encode_video, to_bytes
 from splatworld.render.render import render
+from splatworld.render.rendering import to_bytes
 
 ROWS = 3
 """Most held-out frames shown."""

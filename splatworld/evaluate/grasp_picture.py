@@ -19,8 +19,8 @@ from splatworld.core.world import World, rest_state
 from splatworld.dynamics.predict import predict
 from splatworld.evaluate.dynamics_grasp import BODY, SEED
 from splatworld.files import write_file
-from splatworld.render.pictures import to_bytes
 from splatworld.render.render import render
+from splatworld.render.rendering import to_bytes
 from splatworld.robot.actions import clip_action
 from splatworld.simulate.episodes.grasp_scenes import CARRIED, CLOSED, LIFTED, PLACED, draw_grasp
 from splatworld.simulate.episodes.grasps import grasp_actions, grasp_world, recorded_states, simulate

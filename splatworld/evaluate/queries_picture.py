@@ -9,7 +9,7 @@ import torch
 from splatworld.core import pose
 from splatworld.core.camera import Camera
 from splatworld.plan.prediction import Prediction
-from splatworld.render.pictures import to_bytes
+from splatworld.render.rendering import to_bytes
 
 FAR = 0.2
 """m at which colours end."""

@@ -26,8 +26,8 @@ from splatworld.core.state import State
 from splatworld.core.world import World, rest_state
 from splatworld.plan.commands import expanded, robot_of
 from splatworld.plan.goals import Goal
-from splatworld.render.pictures import to_bytes
 from splatworld.render.render import render
+from splatworld.render.rendering import to_bytes
 
 NAME = "splatworld/World-v0"
 MOST = 200

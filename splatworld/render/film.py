@@ -13,8 +13,8 @@ from splatworld.core import pose
 from splatworld.core.camera import Camera, stack
 from splatworld.core.state import State
 from splatworld.core.world import World
-from splatworld.render.pictures import to_bytes
 from splatworld.render.render import render
+from splatworld.render.rendering import to_bytes
 
 AT_ONCE = 10
 """Frames that are rendered together: what stands still in them is drawn once."""

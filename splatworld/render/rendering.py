@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor
 
 NEAR = 0.01
@@ -41,3 +42,8 @@ class Rendering:
     depth: Tensor
     median_depth: Tensor
     body_ids: Tensor
+
+
+def to_bytes(image: Tensor) -> np.ndarray:
+    """[..., 3] colour as rendered -> [..., 3] uint8 sRGB, clamped to 0..255."""
+    return (image.detach().clamp(0, 1) * 255 + 0.5).byte().cpu().numpy()

@@ -12,7 +12,7 @@ import pytest
 
 from splatworld import ply, store
 from splatworld.cli import main as command
-from splatworld.render.pictures import encode_image, encode_video
+from splatworld.pictures import encode_image, encode_video
 from tests.worlds import make_splats, make_world
 
 

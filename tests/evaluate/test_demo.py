@@ -16,8 +16,8 @@ from splatworld.evaluate.demo_scene import APART, rearranged, with_tool
 from splatworld.evaluate.demo_stages import Told
 from splatworld.evaluate.tabletop import camera, tabletop
 from splatworld.recordings import load_rollout_of
-from splatworld.render.pictures import to_bytes
 from splatworld.render.render import render
+from splatworld.render.rendering import to_bytes
 
 EYES = ((-0.9, -0.9, 0.9), (0.0, -1.2, 0.9), (0.9, -0.9, 0.9), (1.2, 0.0, 0.9))
 

@@ -7,16 +7,26 @@ import pytest
 import torch
 
 from splatworld.core import pose
+from splatworld.core.camera import Camera
 from splatworld.core.world import rest_state
-from splatworld.evaluate.tabletop import camera, tabletop
 from splatworld.render.film import AT_ONCE, film, frames_between
-from splatworld.render.pictures import to_bytes
 from splatworld.render.render import render
+from splatworld.render.rendering import to_bytes
+from tests.worlds import make_world
 
 
 @pytest.fixture(scope="module")
 def world():
-    return tabletop(splats=60)
+    return make_world(count=60)
+
+
+def camera():
+    return Camera(
+        focal=torch.full((2,), 60.0),
+        center=torch.tensor([32.0, 24.0]),
+        size=(64, 48),
+        world_from_camera=pose.look_at(torch.tensor([-3.0, -2.0, 3.0]), torch.zeros(3), torch.tensor([0.0, 0.0, 1.0])),
+    )
 
 
 def states(world, steps):
@@ -54,7 +64,7 @@ def test_the_sign_of_a_quaternion_means_nothing(world):
 
 
 def test_frames_are_bit_for_bit_the_single_renderings(world):
-    given, seen = states(world, AT_ONCE + 1), camera((-0.5, -0.4, 0.5), (0.0, 0.0, 0.0))
+    given, seen = states(world, AT_ONCE + 1), camera()
     pictures = list(film(world, given, seen))
     assert len(pictures) == AT_ONCE + 2
     for t in (0, AT_ONCE, AT_ONCE + 1):

@@ -17,8 +17,8 @@ from splatworld.core.splats import Splats, from_points
 from splatworld.core.state import State
 from splatworld.core.world import World, rest_state
 from splatworld.recordings import save_rollout
-from splatworld.render.pictures import to_bytes
 from splatworld.render.render import render
+from splatworld.render.rendering import to_bytes
 
 BOXES = {
     "red box": ((-0.3, 0.0, 0.1), (0.2, 0.2, 0.2), (200, 40, 40)),

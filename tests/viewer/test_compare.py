@@ -10,8 +10,8 @@ from splatworld.capture.keep import keep_capture
 from splatworld.core.checks import InputError
 from splatworld.core.clip import PosedClip
 from splatworld.reconstruct.score import psnr
-from splatworld.render.pictures import to_bytes
 from splatworld.render.render import render
+from splatworld.render.rendering import to_bytes
 from tests.viewer.desk import HELD_OUT, make_desk
 
 compare = pytest.importorskip("splatworld.viewer.compare", reason="the viewer is not installed; make install")

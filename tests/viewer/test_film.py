@@ -11,8 +11,8 @@ import pytest
 from splatworld import store
 from splatworld.core.checks import InputError
 from splatworld.core.world import rest_state
-from splatworld.render.pictures import to_bytes
 from splatworld.render.render import render
+from splatworld.render.rendering import to_bytes
 from tests.viewer.browser import KNOWN, SMALL, opened_page, wait
 
 viewer = pytest.importorskip("splatworld.viewer", reason="the viewer is not installed; make install")

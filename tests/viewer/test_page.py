@@ -7,8 +7,8 @@ import torch
 
 from splatworld.core import pose
 from splatworld.core.camera import project
-from splatworld.render.pictures import to_bytes
 from splatworld.render.render import render
+from splatworld.render.rendering import to_bytes
 from tests.viewer.browser import KNOWN, opened_page, screen, wait
 
 viewer = pytest.importorskip("splatworld.viewer", reason="the viewer is not installed; make install")

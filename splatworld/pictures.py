@@ -17,11 +17,6 @@ DEPTH_UNIT = 1e-3
 """Length of one step of a depth picture: 1 mm, or a thousandth of a capture unit."""
 
 
-def to_bytes(image: Tensor) -> np.ndarray:
-    """[..., 3] colour as rendered -> [..., 3] uint8 sRGB, clamped to 0..255."""
-    return (image.detach().clamp(0, 1) * 255 + 0.5).byte().cpu().numpy()
-
-
 def encode_image(picture: np.ndarray, suffix: str = ".png", quality: int = 90) -> bytes:
     """A picture as the bytes of a PNG or JPEG file.
 
