@@ -6,6 +6,8 @@
 #   make install   .venv, dependencies, kernels; the others begin with it
 #   make clean     remove the kernels' build folder and the environment
 #
+# SPLATWORLD_CUDA=auto|off|native|all says for which GPUs kernels are built: auto (default) for this machine's, where there
+# are nvcc and a GPU; native insists on them; all is for releases.
 # PYTHON names the interpreter that .venv is made with: make test PYTHON=python3.12
 
 PYTHON ?= python3
@@ -13,10 +15,11 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check install --constraint constraints.txt
 KERNELS := $(shell find cuda -type f)
+BUILT := $(VENV)/.kernels$(SPLATWORLD_CUDA)
 
 .PHONY: install demo test check clean
 
-install: $(VENV)/.kernels
+install: $(BUILT)
 
 demo: install
 	$(VENV)/bin/splatworld demo $(if $(VIDEO),--video "$(VIDEO)")
@@ -44,6 +47,6 @@ $(VENV)/.dependencies: $(VENV)/.made pyproject.toml constraints.txt
 	$(PIP) cmake nanobind ninja scikit-build-core
 	touch $@
 
-$(VENV)/.kernels: $(VENV)/.dependencies $(KERNELS)
+$(BUILT): $(VENV)/.dependencies $(KERNELS)
 	$(PIP) --no-build-isolation --editable ".[eval,sim,test]"
 	touch $@

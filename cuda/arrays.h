@@ -5,11 +5,15 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 
+#include <cmath>
 #include <optional>
 
 #include "kernels.h"
 
 #define SPLATWORLD_JOIN(a, b) a##b
+#ifndef SPLATWORLD_ARRAY_DEVICE  // where a module's arrays are
+#define SPLATWORLD_ARRAY_DEVICE nb::device::cpu
+#endif
 
 namespace nb = nanobind;
 using namespace splatworld;
@@ -17,7 +21,7 @@ using namespace splatworld;
 namespace {
 
 template <class T>
-using Array = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
+using Array = nb::ndarray<T, nb::c_contig, SPLATWORLD_ARRAY_DEVICE>;
 template <class T>
 using Optional = std::optional<Array<T>>;
 
@@ -27,6 +31,32 @@ T* pointer(const Optional<T>& array) {
 }
 
 inline Record* as_records(const Array<float>& array) { return reinterpret_cast<Record*>(array.data()); }
+
+inline PairGradient* as_pairs(const Array<float>& array) { return reinterpret_cast<PairGradient*>(array.data()); }
+
+inline SplatArrays make_splats(const Array<float>& means, const Array<float>& log_scales, const Array<float>& quats,
+                               const Array<float>& opacity_logits, const Array<float>& sh, int sh_count,
+                               const Array<int32_t>& body_ids, const Array<float>& frames,
+                               const Optional<int32_t>& skin_indices, const Optional<float>& skin_weights) {
+  return {static_cast<int64_t>(means.shape(0)),
+          static_cast<int>(sh.shape(1)),
+          sh_count,
+          skin_indices ? static_cast<int>(skin_indices->shape(1)) : 1,
+          means.data(),
+          log_scales.data(),
+          quats.data(),
+          opacity_logits.data(),
+          sh.data(),
+          body_ids.data(),
+          frames.data(),
+          pointer(skin_indices),
+          pointer(skin_weights)};
+}
+
+inline AdamStep make_step(float beta1, float beta2, float epsilon, int64_t step) {
+  return {beta1, beta2, epsilon, static_cast<float>(1.0 - std::pow(double(beta1), double(step))),
+          static_cast<float>(1.0 - std::pow(double(beta2), double(step)))};
+}
 
 inline View pixels(int width, int height) {
   View view{};

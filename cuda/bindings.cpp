@@ -9,8 +9,6 @@ void bind_queries(nb::module_& m);
 
 namespace {
 
-PairGradient* as_pairs(const Array<float>& array) { return reinterpret_cast<PairGradient*>(array.data()); }
-
 View make_view(const Array<float>& camera, int width, int height, bool antialias) {
   View view;
   std::memcpy(&view.camera, camera.data(), sizeof(Camera));
@@ -18,25 +16,6 @@ View make_view(const Array<float>& camera, int width, int height, bool antialias
   view.height = height;
   view.antialias = antialias;
   return view;
-}
-
-SplatArrays make_splats(const Array<float>& means, const Array<float>& log_scales, const Array<float>& quats,
-                        const Array<float>& opacity_logits, const Array<float>& sh, int sh_count,
-                        const Array<int32_t>& body_ids, const Array<float>& frames,
-                        const Optional<int32_t>& skin_indices, const Optional<float>& skin_weights) {
-  return {static_cast<int64_t>(means.shape(0)),
-          static_cast<int>(sh.shape(1)),
-          sh_count,
-          skin_indices ? static_cast<int>(skin_indices->shape(1)) : 1,
-          means.data(),
-          log_scales.data(),
-          quats.data(),
-          opacity_logits.data(),
-          sh.data(),
-          body_ids.data(),
-          frames.data(),
-          pointer(skin_indices),
-          pointer(skin_weights)};
 }
 
 }  // namespace
@@ -182,11 +161,9 @@ NB_MODULE(SPLATWORLD_MODULE(SPLATWORLD_LEVEL), m) {
           int width = static_cast<int>(rates.size());
           if (width < 1 || width > ADAM_COLUMNS) throw nb::value_error("adam: a row holds 1 to 768 numbers.");
           nb::gil_scoped_release release;
-          AdamStep s{beta1, beta2, epsilon, static_cast<float>(1.0 - std::pow(double(beta1), double(step))),
-                     static_cast<float>(1.0 - std::pow(double(beta2), double(step)))};
-          adam(static_cast<int64_t>(value.size()) / width, width, pointer(visible), s,
-               {sigmoid_cost, exponential_cost}, rates.data(), gradient.data(), first.data(), second.data(),
-               value.data());
+          adam(static_cast<int64_t>(value.size()) / width, width, pointer(visible),
+               make_step(beta1, beta2, epsilon, step), {sigmoid_cost, exponential_cost}, rates.data(),
+               gradient.data(), first.data(), second.data(), value.data());
         },
         nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
         nb::arg(), nb::arg(), nb::arg());

@@ -24,6 +24,7 @@ class NativeMissing(SplatworldError):
 
 
 _loaded: tuple[str, Any] | None = None
+_loaded_cuda: Any = None
 
 
 def load() -> Any:
@@ -37,6 +38,38 @@ def load() -> Any:
     if _loaded is None:
         _loaded = _choose()
     return _loaded[1]
+
+
+def load_cuda() -> Any:
+    """The CUDA kernels' module. Arrays of its functions lie on a CUDA device; the last argument is a stream.
+
+    Raises:
+        NativeMissing: it is not installed; the message says how to get it.
+    """
+    global _loaded_cuda
+    if _loaded_cuda is None:
+        try:
+            _loaded_cuda = importlib.import_module("splatworld._native_cuda")
+        except ModuleNotFoundError as missing:
+            raise NativeMissing(
+                "the CUDA kernels are not installed; run `SPLATWORLD_CUDA=native make install` in the source folder "
+                "(it needs nvcc and a GPU), or keep everything on the CPU."
+            ) from missing
+    return _loaded_cuda
+
+
+def has_cuda() -> bool:
+    """Whether the CUDA kernels are installed."""
+    try:
+        load_cuda()
+    except NativeMissing:
+        return False
+    return True
+
+
+def on_device(array: Any) -> bool:
+    """Whether the CUDA kernels are the ones for a tensor: where it lies is where they run."""
+    return array.device.type == ("cuda" if _loaded_cuda is None else _loaded_cuda.DEVICE)
 
 
 def level() -> str:
@@ -80,6 +113,17 @@ def replaced(kernels: Any) -> Iterator[None]:
         yield
     finally:
         _loaded = before
+
+
+@contextmanager
+def replaced_cuda(kernels: Any) -> Iterator[None]:
+    """Within, `load_cuda` gives `kernels`: in tests, the same kernels run by a host that plays the device."""
+    global _loaded_cuda
+    before, _loaded_cuda = _loaded_cuda, kernels
+    try:
+        yield
+    finally:
+        _loaded_cuda = before
 
 
 def _choose() -> tuple[str, ModuleType]:

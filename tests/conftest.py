@@ -34,3 +34,20 @@ def table(tmp_path_factory):
 def folder(table, tmp_path):
     """A copy of the table's world, to be changed."""
     return shutil.copytree(table, tmp_path / "table")
+
+
+@pytest.fixture(scope="session")
+def host_device():
+    """The CUDA kernels' module for a host that plays the device."""
+    from tests.native.host_device import build
+
+    return build()
+
+
+@pytest.fixture
+def on_host_device(host_device):
+    """Within, what lies on the CPU lies on a device that the host plays."""
+    from splatworld import native
+
+    with native.replaced_cuda(host_device):
+        yield host_device

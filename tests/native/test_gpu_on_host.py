@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +12,9 @@ from splatworld import native
 from splatworld.evaluate.scenes import random_scene
 from splatworld.render.ops import camera_rows
 from splatworld.render.passes import RasterPass
+from tests.native.host_device import ROOT, SHIM, kernel_sources
 
-ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "cuda" / "gpu").glob("*.cu"))
-SHIM = ROOT / "tests" / "native" / "shim"
 SANITIZERS = "-fsanitize=address,undefined,float-cast-overflow"
 VIEWS = 2
 
@@ -26,7 +24,7 @@ def program(tmp_path_factory):
     if shutil.which("g++") is None:
         pytest.skip("g++ is not installed")
     target = tmp_path_factory.mktemp("host") / "gpu_pipeline"
-    kernels = [word for source in SOURCES if source.name != "sort.cu" for word in ("-x", "c++", str(source))]
+    kernels = [word for source in kernel_sources() for word in ("-x", "c++", str(source))]
     flags = [
         "-std=c++20",
         "-O1",
