@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from typing import Any
+
 import numpy as np
 import viser
 
@@ -14,6 +17,12 @@ COMPLETED = (230, 40, 200)
 """Colour of completed splats where they are marked."""
 TINT = 0.45
 """Share of the colour that a tinted body gets."""
+SKETCH = 5000
+"""Splats of a sketch: few enough for any browser to draw at once."""
+WIDEN = 0.5
+"""A sketch of every n-th splat has n to this power times their variances."""
+MOST = 6e4
+"""Largest variance in a node's unit; the browser gets them in half precision."""
 
 
 class BodyNodes:
@@ -32,6 +41,7 @@ class BodyNodes:
         fade: float = 1.0,
         wash: tuple[int, int, int] | None = None,
         share: float = TINT,
+        sketch: bool = False,
     ) -> None:
         """Nothing yet.
 
@@ -41,6 +51,7 @@ class BodyNodes:
             fade: share of their opacity that splats keep.
             wash: a colour mixed with those of all splats.
             share: how much of it.
+            sketch: send about `SKETCH` of the splats until `refine`, larger ones in place of all.
         """
         self._server, self._name, self._fade = server, name, fade
         self._wash, self._share = wash, share
@@ -53,6 +64,7 @@ class BodyNodes:
         self._tinted: dict[int, tuple[int, int, int]] = {}
         self._depth = TINT
         self._marked = False
+        self._sketch, self._lock = sketch, threading.RLock()
 
     def show(self, world: World) -> None:
         """Draw a world at rest in place of the one before; what is the same in both is not sent again."""
@@ -72,25 +84,27 @@ class BodyNodes:
 
     def draw(self, arrays: dict[int, SplatArrays]) -> None:
         """Draw bodies, by their indices, in place of those before; where they are is left to `pose`."""
-        before, self._arrays = self._arrays, arrays
-        self.drawn = sum(len(part) for part in arrays.values())
-        with self._server.atomic():
+        with self._lock, self._server.atomic():
+            before, self._arrays = self._arrays, arrays
+            self.drawn = sum(len(part) for part in arrays.values())
             for index in set(self._nodes) - set(arrays):
                 self._nodes.pop(index).remove()
             for index, part in arrays.items():
                 if index not in before:
                     self._nodes[index] = self._server.scene.add_gaussian_splats(
-                        f"{self._name}/{index}",
-                        centers=part.centers,
-                        covariances=part.covariances,
-                        rgbs=self._colors(index),
-                        opacities=self._opacities(part),
-                        scale=part.scale,
+                        f"{self._name}/{index}", **self._sent(index), scale=part.scale
                     )
                 elif not part.same(before[index]):
-                    node = self._nodes[index]
-                    node.set_gaussians(part.centers, part.covariances, self._colors(index), self._opacities(part))
-                    node.scale = part.scale
+                    self._nodes[index].set_gaussians(**self._sent(index))
+                    self._nodes[index].scale = part.scale
+
+    def refine(self) -> None:
+        """Send all splats where only a sketch of them was."""
+        with self._lock, self._server.atomic():
+            coarse, self._sketch = self._step > 1, False
+            if coarse:
+                for index, node in self._nodes.items():
+                    node.set_gaussians(**self._sent(index))
 
     def pose(self, state: State) -> None:
         """Show the bodies where a single state [no batch] has them; sends seven numbers a body."""
@@ -113,8 +127,9 @@ class BodyNodes:
         changed = {index for index in {*before, *after} if before.get(index) != after.get(index)}
         changed |= set(self._nodes) if completed != self._marked else set()
         self._tinted, self._marked, self._depth = dict(tints), completed, share
-        for index in changed & set(self._nodes):
-            self._nodes[index].rgbs = self._colors(index)
+        with self._lock:
+            for index in changed & set(self._nodes):
+                self._nodes[index].rgbs = self._sent(index)["rgbs"]
 
     def reveal(self, shown: set[int]) -> None:
         """Hide all bodies but these."""
@@ -127,6 +142,23 @@ class BodyNodes:
         for node in self._nodes.values():
             node.remove()
         self._nodes, self._arrays = {}, {}
+
+    @property
+    def _step(self) -> int:
+        """Every how many splats one is sent."""
+        return -(-self.drawn // SKETCH) if self._sketch and self.drawn else 1
+
+    def _sent(self, index: int) -> dict[str, Any]:
+        """What the browser gets of one body's splats."""
+        part, step = self._arrays[index], self._step
+        covariances = part.covariances[::step]
+        wider = np.minimum(step**WIDEN, MOST / np.abs(covariances).max(axis=(1, 2), keepdims=True))
+        return {
+            "centers": part.centers[::step],
+            "covariances": covariances if step == 1 else covariances * wider,
+            "rgbs": self._colors(index)[::step],
+            "opacities": self._opacities(part)[::step],
+        }
 
     def _opacities(self, part: SplatArrays) -> np.ndarray:
         """[N, 1] uint8."""

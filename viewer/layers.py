@@ -36,6 +36,7 @@ class Layer:
         *,
         fade: float = 1.0,
         wash: tuple[int, int, int] | None = None,
+        sketch: bool = False,
     ) -> None:
         """Nothing yet; see `show_bodies`.
 
@@ -43,11 +44,11 @@ class Layer:
             server: of the page.
             world: of the rollout.
             name: of its node in the scene.
-            fade, wash: as of `BodyNodes`.
+            fade, wash, sketch: as of `BodyNodes`.
         """
         self._world = world
         self._frame = server.scene.add_frame(name, show_axes=False)
-        self.nodes = BodyNodes(server, name=name, fade=fade, wash=wash)
+        self.nodes = BodyNodes(server, name=name, fade=fade, wash=wash, sketch=sketch)
         self.offset = np.zeros(3)
         self._soft: dict[int, Soft] = {}
         self._arrays: dict[int, SplatArrays] = {}

@@ -61,6 +61,8 @@ class Page:
         theme: Theme,
         rescaled: Callable[[], None],
         act: Callable[[], None],
+        *,
+        sketch: bool = False,
     ) -> None:
         """
         Args:
@@ -69,9 +71,10 @@ class Page:
             theme: of the page.
             rescaled: called when the world on disk has been given another scale.
             act: begins to act in the world.
+            sketch: as of `BodyNodes`.
         """
         self.edits, self.source = edits, edits.source
-        self.nodes = BodyNodes(server)
+        self.nodes = BodyNodes(server, sketch=sketch)
         self.nodes.show(edits.world)
         clicks = Clicks(server)
         self._tabs = server.gui.add_tab_group()
@@ -99,6 +102,10 @@ class Page:
         with self._tabs.add_tab("Measure"):
             self.measure = Measure(server, clicks, self._point, edits, rescaled)
         self.start = first_view(self.source)
+
+    def refine(self) -> None:
+        """Send all splats where only a sketch of them was."""
+        self.nodes.refine()
 
     def remove(self) -> None:
         """Take the world off the page."""

@@ -67,6 +67,7 @@ class RolloutPage:
         *,
         acting: Acting | None = None,
         back: Callable[[], None] | None = None,
+        sketch: bool = False,
     ) -> None:
         """
         Args:
@@ -75,11 +76,12 @@ class RolloutPage:
             theme: of the page.
             acting: what was done by hand in a world without rollouts.
             back: shows that world alone again.
+            sketch: as of `BodyNodes`.
         """
         self.source, self._server = source, server
         self.start = first_view(source)
         tracks = source.tracks if acting is None else (Track(ACTED, acting.tape.rollout), *source.tracks)
-        self.stage = Stage(server, source.world, tracks, _across(self.start))
+        self.stage = Stage(server, source.world, tracks, _across(self.start), sketch=sketch)
         clicks = Clicks(server)
         begin, end = self._span()
         self.timeline = Timeline(server, begin, round((end - begin) / ACTION_SECONDS), self._show)
@@ -117,6 +119,10 @@ class RolloutPage:
             self._guides, self._unseen = Guides(server, source), Unseen(server, source.world)
             self.crop = Crop(server, source.world, self._crop)
         self._mode = self.stage.mode
+
+    def refine(self) -> None:
+        """Send all splats where only a sketch of them was."""
+        self.stage.refine()
 
     def remove(self) -> None:
         """Take the world off the page."""

@@ -33,6 +33,8 @@ from splatworld.viewer.theme import Theme
 from splatworld.viewer.tracks import by_world, labels_of
 
 PORTS_TRIED = 100
+SKETCHED = 2.0
+"""s that a browser has to draw the sketch before the other splats follow."""
 POLL = 0.1
 """s within which a signal to end is noticed."""
 ENDING = (signal.SIGINT, signal.SIGTERM)
@@ -57,6 +59,7 @@ class Viewer:
         host: str = "127.0.0.1",
         port: int = 8080,
         say: Callable[[str], None] | None = None,
+        sketch: bool = False,
     ) -> None:
         """Load worlds and rollouts and serve them.
 
@@ -66,6 +69,7 @@ class Viewer:
             host: address of this machine to serve on; the default is reached from this machine alone.
             port: to serve on; the next free one if it is taken, any free one if 0.
             say: told what the reader should know, such as another port.
+            sketch: send a few of the splats first, and the others once a browser has had time to draw these.
 
         Raises:
             InputError: no paths, no world or rollout at one of them, a rollout whose world is not found, or a host or
@@ -88,7 +92,7 @@ class Viewer:
         name = f"[{host}]" if ":" in host else host
         self.address = f"http://{name}:{self._server.get_port()}/?token={access.token}"
         self._lock, self._acted = threading.RLock(), dict[str, Acting]()
-        self._closed = False
+        self._closed, self._sketch = False, sketch
         try:
             self._set_up()
         except BaseException:
@@ -130,6 +134,7 @@ class Viewer:
             raise InputError(f"{path}: a folder is there; give the name of a file, such as {path / 'page.html'}.")
         check_writable(path)
         page = self.page
+        page.refine()
         if isinstance(page, RolloutPage):
             text = page_html(self._server, page.source.name, self._theme, page.stage, page.timeline)
         else:
@@ -181,6 +186,11 @@ class Viewer:
         @server.on_client_connect
         def _(client: viser.ClientHandle) -> None:
             self.page.cameras.clear_view()
+            if self._sketch:
+                self._sketch = False
+                later = threading.Timer(SKETCHED, self._refine)
+                later.daemon = True
+                later.start()
 
             @client.camera.on_update
             def _(_: viser.CameraHandle) -> None:
@@ -201,8 +211,15 @@ class Viewer:
     def _page(self, label: str) -> Page | RolloutPage:
         edits = self._edits[label]
         if edits.source.tracks:
-            return RolloutPage(self._server, edits.source, self._theme)
-        return Page(self._server, edits, self._theme, lambda: self._reload(label), lambda: self.act(label))
+            return RolloutPage(self._server, edits.source, self._theme, sketch=self._sketch)
+        return Page(
+            self._server, edits, self._theme, lambda: self._reload(label), lambda: self.act(label), sketch=self._sketch
+        )
+
+    def _refine(self) -> None:
+        with self._lock:
+            if not self._closed:
+                self.page.refine()
 
     def _reload(self, label: str) -> None:
         """Show a world anew that was changed on disk."""
@@ -237,7 +254,7 @@ def serve(
     Raises:
         InputError, FormatError: as for `Viewer`.
     """
-    with Viewer(paths, host=host, port=port, say=say) as viewer, _signals() as received:
+    with Viewer(paths, host=host, port=port, say=say, sketch=True) as viewer, _signals() as received:
         (ready or say)(viewer.address)
         if open_browser:
             webbrowser.open(viewer.address)

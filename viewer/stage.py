@@ -47,13 +47,22 @@ class Stage:
         drawn: how many splats the leading one has.
     """
 
-    def __init__(self, server: viser.ViserServer, world: World, tracks: tuple[Track, ...], across: np.ndarray) -> None:
+    def __init__(
+        self,
+        server: viser.ViserServer,
+        world: World,
+        tracks: tuple[Track, ...],
+        across: np.ndarray,
+        *,
+        sketch: bool = False,
+    ) -> None:
         """
         Args:
             server: of the page.
             world: of the rollouts.
             tracks: one or more.
             across: [3] horizontal unit vector along which they stand side by side.
+            sketch: of the leading one, as of `BodyNodes`.
         """
         self.server, self._world, self._across = server, world, across
         self.tracks, self.lead, self.mode = tracks, 0, GHOSTS
@@ -62,7 +71,7 @@ class Stage:
         self._box: Box | None = None
         self._time = float(min(track.times[0] for track in tracks))
         self._lock = threading.RLock()
-        self._main = Layer(server, world, "/bodies")
+        self._main = Layer(server, world, "/bodies", sketch=sketch)
         self._labels: list[viser.LabelHandle] = []
         self.layers: dict[int, Layer] = {}
         self.drawn = sum(len(part) for part in self._arrays.values())
@@ -142,6 +151,11 @@ class Stage:
             self._shown = bodies
             for layer in self.layers.values():
                 layer.nodes.reveal(bodies)
+
+    def refine(self) -> None:
+        """Send all splats where only a sketch of them was."""
+        with self._lock:
+            self._main.nodes.refine()
 
     def crop(self, box: Box | None) -> None:
         """Leave out what rests outside of a box and never moves."""

@@ -13,6 +13,7 @@ from tests.viewer.browser import KNOWN, opened_page, screen, wait
 
 viewer = pytest.importorskip("splatworld.viewer", reason="the viewer is not installed; make install")
 flight = pytest.importorskip("splatworld.viewer.flight")
+body_nodes = pytest.importorskip("splatworld.viewer.body_nodes")
 
 
 @pytest.fixture(scope="module")
@@ -181,3 +182,26 @@ def test_two_clicks_measure_what_lies_under_them(opened):
 
     wait(page, marked)
     assert not [said for said in complaints if KNOWN not in said]
+
+
+def test_a_sketch_comes_first_and_the_other_splats_once_a_browser_is_there(desk, chromium, monkeypatch):
+    monkeypatch.setattr(body_nodes, "SKETCH", 100)
+    with viewer.Viewer([desk], port=0, sketch=True) as shown:
+
+        def sent():
+            return {index: len(node.buffer) for index, node in shown.page.nodes._nodes.items()}
+
+        sketched = sent()
+        assert 0 < sum(sketched.values()) < 150 < shown.page.nodes.drawn
+        with opened_page(chromium, shown.address) as (page, _):
+            wait(page, lambda: sum(sent().values()) == shown.page.nodes.drawn)
+        before = [id(node.buffer) for node in shown.page.nodes._nodes.values()]
+        shown.page.refine()
+        assert [id(node.buffer) for node in shown.page.nodes._nodes.values()] == before
+
+
+def test_few_splats_are_no_sketch(desk):
+    with viewer.Viewer([desk], port=0, sketch=True) as shown:
+        before = [id(node.buffer) for node in shown.page.nodes._nodes.values()]
+        shown.page.refine()
+        assert [id(node.buffer) for node in shown.page.nodes._nodes.values()] == before
