@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -60,6 +61,12 @@ class Camera:
     @property
     def is_distorted(self) -> bool:
         return self.distortion is not None and bool((self.distortion != 0).any())
+
+    def to(self, device: torch.device | str) -> Camera:
+        """The same camera in the memory of a device."""
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved: dict[str, Any] = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in given.items()}
+        return Camera(**moved)
 
     def check(self) -> None:
         """Raise InputError unless all numbers are finite and focal lengths positive."""

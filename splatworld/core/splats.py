@@ -78,6 +78,10 @@ class Splats:
         """The splats `keep`, a [N] bool or an index tensor."""
         return Splats(**{f.name: getattr(self, f.name)[keep] for f in fields(self)})
 
+    def to(self, device: torch.device | str) -> Splats:
+        """The same splats in the memory of a device."""
+        return Splats(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
     def check(self) -> None:
         """Raise InputError naming the first splat with NaN, Inf or a zero quaternion."""
         for name in ("means", "log_scales", "quats", "opacity_logits", "sh"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+import torch
 from torch import Tensor
 
 from splatworld.core.checks import check_shape
@@ -57,3 +58,7 @@ class State:
     def __getitem__(self, index: object) -> State:
         """Index the leading batch."""
         return State(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+
+    def to(self, device: torch.device | str) -> State:
+        """The same state in the memory of a device."""
+        return State(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -109,6 +109,14 @@ class World:
             wrong = [i for i in self.robot.bodies if not (0 <= i < len(names) and self.bodies[i].kind == "robot")]
             if wrong:
                 raise InputError(f"World: the robot names bodies {wrong}, expected bodies of kind 'robot'.")
+
+    def to(self, device: torch.device | str) -> World:
+        """The same world with its splats, which are what is large, in the memory of a device.
+
+        Bodies, nodes and cameras stay on the CPU, which moves and measures them.
+        """
+        skin = None if self.skin is None else Skin(self.skin.indices.to(device), self.skin.weights.to(device))
+        return replace(self, splats=self.splats.to(device), skin=skin)
 
     @property
     def joint_bodies(self) -> tuple[int, ...]:

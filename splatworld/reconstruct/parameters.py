@@ -8,6 +8,7 @@ from torch import Tensor
 from splatworld import native
 from splatworld.core.splats import Provenance, Splats, morton_order
 from splatworld.reconstruct.config import FitConfig
+from splatworld.render.device import working
 from splatworld.render.ops import RasterPass
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-15
@@ -43,7 +44,7 @@ class Parameters:
                 stepped.
         """
         self._step += 1
-        adam, config = native.load().adam, self._config
+        config, device = self._config, self.values["means"].device
         harmonics = self.values["sh"].shape[1]
         rates = {
             "means": [means_rate] * 3,
@@ -54,11 +55,15 @@ class Parameters:
         }
         opacity_cost = {"opacity_logits": config.opacity_cost / len(self)}
         scale_cost = {"log_scales": config.scale_cost / self._extent / (3 * len(self))}
-        for name, value in self.values.items():
-            adam(
-                value, self.gradients[name], self._first[name], self._second[name], seen, torch.tensor(rates[name]),
-                opacity_cost.get(name, 0.0), scale_cost.get(name, 0.0), BETA1, BETA2, EPSILON, self._step,
-            )  # fmt: skip
+        on_device = native.on_device(self.values["means"])
+        adam = (native.load_cuda() if on_device else native.load()).adam
+        with working(device, "Parameters") as stream:
+            for name, value in self.values.items():
+                adam(
+                    value, self.gradients[name], self._first[name], self._second[name], seen,
+                    torch.tensor(rates[name], device=device), opacity_cost.get(name, 0.0), scale_cost.get(name, 0.0),
+                    BETA1, BETA2, EPSILON, self._step, *((stream,) if on_device else ()),
+                )  # fmt: skip
 
     def widen(self, harmonics: int) -> None:
         """Let each splat have at least that many harmonics; new ones start at zero."""

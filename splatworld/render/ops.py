@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, is_dataclass
+from functools import partial
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from splatworld import native
 from splatworld.core import pose
 from splatworld.core.camera import Camera
 from splatworld.core.checks import InputError, ShapeError, check_shape
 from splatworld.core.splats import Splats
 from splatworld.core.world import Skin
-from splatworld.render.passes import PICTURES, RasterPass, Settings, draw
+from splatworld.render.device import DevicePass
+from splatworld.render.passes import PICTURES, RasterPass, RasterPasses, Settings
 from splatworld.render.rendering import Rendering
 from splatworld.render.states import draw_states
 
@@ -28,10 +34,12 @@ def rasterize(
     antialias: bool = False,
     sh_degree: int | None = None,
 ) -> Rendering:
-    """Render splats posed by frames.
+    """Render splats posed by frames, on the device where they are: the CPU, or a GPU if the kernels have CUDA.
+
+    A GPU draws all views of the batch in one call, and the splats lie in its memory once.
 
     Args:
-        splats: N Gaussians in the rest frame.
+        splats: N Gaussians in the rest frame; everything else lies on the same device.
         frames: [..., F, 7] table that poses them, bodies first, then nodes.
         camera: undistorted; its leading batch and that of `frames` broadcast to `...`.
         skin: which frames move each splat; None: splat n follows `frames[body_ids[n]]` rigidly.
@@ -43,10 +51,13 @@ def rasterize(
         Pictures with batch `...`. Differentiable in every float of splats, frames, camera and background.
 
     Raises:
-        InputError: a distorted camera, a picture too large, or more (tile, splat) pairs than can be counted.
+        InputError: a distorted camera, a picture too large, more (tile, splat) pairs than can be counted, more than the
+            memory of a device holds, or tensors on different devices.
+        NativeMissing: the kernels for this device are not installed.
         ShapeError: shapes that do not fit.
     """
     check_shape("rasterize", "frames", frames, ("...", "F", 7))
+    _check_devices(splats, frames=frames, camera=camera, skin=skin, background=background)
     if camera.is_distorted:
         raise InputError("rasterize: the camera has distortion; undistort the images and cameras first.")
     if camera.width * camera.height > MAX_PIXELS:
@@ -63,7 +74,7 @@ def rasterize(
     flat_frames = frames.float().expand(*batch, *frames.shape[-2:]).reshape(-1, *frames.shape[-2:]).contiguous()
     flat_cameras = rows.float().expand(*batch, -1).reshape(-1, rows.shape[-1]).contiguous()
     if background is None:
-        background = torch.zeros(3)
+        background = torch.zeros(3, device=frames.device)
     settings = Settings(splats.body_ids.int().contiguous(), skin, camera.size, count, antialias)
     parameters = {name: getattr(splats, name) for name in RasterPass.PARAMETERS}
     floats = (*parameters.values(), flat_frames, flat_cameras, background)
@@ -72,7 +83,12 @@ def rasterize(
     else:
         parameters = {name: value.detach().float().contiguous() for name, value in parameters.items()}
         floor = background.detach().float().contiguous()
-        pictures = draw_states(parameters, flat_frames.detach(), flat_cameras.detach(), floor, settings)
+        inputs = (parameters, flat_frames.detach(), flat_cameras.detach(), floor, settings)
+        if native.on_device(frames):
+            drawn = DevicePass(*inputs)
+            pictures = tuple(drawn.picture(name) for name in PICTURES)
+        else:
+            pictures = draw_states(*inputs)
     image, transmittance, depth_sum, median, ids = pictures
     alpha = 1 - transmittance
     depth = depth_sum / alpha.clamp(min=0.5 / 255)  # any splat that is drawn adds more; where none is, both are zero
@@ -101,14 +117,29 @@ def camera_rows(camera: Camera) -> Tensor:
     return torch.cat([part.expand(*rows, -1) for part in parts], dim=-1)
 
 
+def _check_devices(splats: Splats, **others: Any) -> None:
+    home = splats.means.device
+    for name, value in (("splats", splats), *others.items()):
+        tensors = [getattr(value, f.name) for f in fields(value)] if is_dataclass(value) else [value]
+        for tensor in tensors:
+            if isinstance(tensor, Tensor) and tensor.device != home:
+                raise InputError(
+                    f"rasterize: the splats' means are on {home}, {name} on {tensor.device}; move all to one device "
+                    "with .to(device)."
+                )
+
+
 def _check_indices(splats: Splats, frames: Tensor, skin: Skin | None) -> None:
     indices = splats.body_ids if skin is None else skin.indices
     if skin is not None and skin.indices.shape[0] != len(splats):
         raise ShapeError(f"rasterize: skin for {skin.indices.shape[0]} splats, expected {len(splats)}.")
-    if indices.numel() and (int(indices.min()) < 0 or int(indices.max()) >= frames.shape[-2]):
+    if not indices.numel():
+        return
+    least, most = torch.stack(indices.aminmax()).tolist()
+    if least < 0 or most >= frames.shape[-2]:
         raise InputError(
-            f"rasterize: splats follow frames {int(indices.min())} to {int(indices.max())}, "
-            f"expected 0 to {frames.shape[-2] - 1}; pose every body of the world."
+            f"rasterize: splats follow frames {least} to {most}, expected 0 to {frames.shape[-2] - 1}; pose every body "
+            "of the world."
         )
 
 
@@ -118,32 +149,29 @@ class _Rasterize(torch.autograd.Function):
         given = dict(zip(RasterPass.PARAMETERS, (means, log_scales, quats, opacity_logits, sh), strict=True))
         parameters = {name: value.detach().float().contiguous() for name, value in given.items()}
         floor = background.detach().float().contiguous()
-        passes = [
-            draw(parameters, table.detach(), row.detach(), floor, settings)
-            for table, row in zip(frames, cameras, strict=True)
-        ]
-        ctx.passes, ctx.tables, ctx.rows, ctx.background_type = passes, frames.shape, cameras.shape, background.dtype
+        views_of = DevicePass if native.on_device(means) else RasterPasses
+        ctx.views = views = views_of(parameters, frames.detach(), cameras.detach(), floor, settings)
+        ctx.tables, ctx.rows, ctx.background_type = frames.shape, cameras.shape, background.dtype
         ctx.like = {name: (value.shape, value.dtype) for name, value in given.items()}
-        pictures = [torch.stack([getattr(p, name) for p in passes]) for name in PICTURES]
+        # What is returned must not be what `views` keeps: the graph would hold itself and never be freed.
+        pictures = [views.picture(name).detach() for name in PICTURES]
+        ctx.save_for_backward(*pictures[:3])
         ctx.mark_non_differentiable(*pictures[3:])
         return tuple(pictures)
 
     @staticmethod
     def backward(ctx, image, transmittance, depth_sum, _median, _ids):
-        needed = ctx.needs_input_grad
+        light = ctx.saved_tensors[1]  # raises where a picture was changed in place
+        needed, zeros = ctx.needs_input_grad, partial(torch.zeros, device=image.device)
         gradients: dict[str, Tensor | None] = {
-            name: torch.zeros(shape) if wanted else None
+            name: zeros(shape) if wanted else None
             for (name, (shape, _)), wanted in zip(ctx.like.items(), needed, strict=False)
         }
-        frames = torch.zeros(ctx.tables, dtype=torch.float64) if needed[5] else None
-        cameras = torch.zeros(ctx.rows, dtype=torch.float64) if needed[6] else None
-        for b, one in enumerate(ctx.passes):
-            gradients["frames"] = None if frames is None else frames[b]
-            gradients["camera"] = None if cameras is None else cameras[b]
-            one.backward(gradients, image[b], transmittance[b], depth_sum[b])
+        gradients["frames"] = frames = zeros(ctx.tables, dtype=torch.float64) if needed[5] else None
+        gradients["camera"] = cameras = zeros(ctx.rows, dtype=torch.float64) if needed[6] else None
+        ctx.views.backward(gradients, image, transmittance, depth_sum)
         background = None
         if needed[7]:
-            light = torch.stack([p.transmittance for p in ctx.passes])
             background = (image * light[..., None]).sum(dim=(0, 1, 2)).to(ctx.background_type)
         splats = [None if (g := gradients[name]) is None else g.to(kind) for name, (_, kind) in ctx.like.items()]
         return (*splats, *(None if g is None else g.float() for g in (frames, cameras)), background, None)

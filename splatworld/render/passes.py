@@ -217,3 +217,28 @@ def draw(
         parameters, settings.body_ids, frames, camera_row, settings.size, background,
         skin=settings.skin, sh_count=settings.sh_count, antialias=settings.antialias, hidden=hidden,
     )  # fmt: skip
+
+
+class RasterPasses:
+    """B views' way through the kernels, one after the other; `device.DevicePass` does the same on a GPU at once."""
+
+    def __init__(
+        self, parameters: dict[str, Tensor], frames: Tensor, cameras: Tensor, background: Tensor, settings: Settings
+    ) -> None:
+        """`frames` [B, F, 7], `cameras` [B, 24]; the rest as of `RasterPass`."""
+        self._passes = [
+            draw(parameters, table, row, background, settings) for table, row in zip(frames, cameras, strict=True)
+        ]
+
+    def picture(self, name: str) -> Tensor:
+        """One of PICTURES, [B, H, W, ...]."""
+        return torch.stack([getattr(one, name) for one in self._passes])
+
+    def backward(
+        self, gradients: Mapping[str, Tensor | None], image: Tensor, transmittance: Tensor, depth_sum: Tensor
+    ) -> None:
+        """Add the gradients of all views to `gradients`; `frames` [B, F, 7], `camera` [B, 24], see `RasterPass`."""
+        frames, cameras = gradients.get("frames"), gradients.get("camera")
+        for b, one in enumerate(self._passes):
+            own = {"frames": None if frames is None else frames[b], "camera": None if cameras is None else cameras[b]}
+            one.backward({**gradients, **own}, image[b], transmittance[b], depth_sum[b])

@@ -11,7 +11,7 @@ from splatworld.core.world import World, frames, rest_state
 from splatworld.render import ops, reference
 from splatworld.render.rendering import Rendering
 
-BACKENDS = ("cpu", "reference")
+BACKENDS = ("native", "reference")
 
 
 def render(
@@ -21,17 +21,18 @@ def render(
     *,
     background: Tensor | None = None,
     antialias: bool = False,
-    backend: str = "cpu",
+    backend: str = "native",
 ) -> Rendering:
-    """Render a world in a state.
+    """Render a world in a state, on the device where its splats are; see `World.to`.
 
     Args:
         world: what to render.
-        state: where things are; any leading batch; None for the state of the capture.
+        state: where things are; any leading batch; None for the state of the capture. It, the camera and the background
+            may be on the CPU whatever the device: what is read of them is small, and goes where the splats are.
         camera: undistorted; its leading batch broadcasts with the state's.
         background: [3] colour behind everything, black by default.
         antialias: as in `ops.rasterize`.
-        backend: "cpu" (native kernels) or "reference" (float64 torch, slow, for checking).
+        backend: "native" (compiled kernels) or "reference" (float64 torch, slow, for checking).
 
     Returns:
         Pictures, batch of state and camera.
@@ -41,6 +42,8 @@ def render(
         ShapeError: the state does not belong to this world.
     """
     check_choice("render", "backend", backend, BACKENDS)
-    table = frames(world, rest_state(world) if state is None else state)
-    rasterize = ops.rasterize if backend == "cpu" else reference.rasterize
-    return rasterize(world.splats, table, camera, skin=world.skin, background=background, antialias=antialias)
+    device = world.splats.means.device
+    table = frames(world, rest_state(world) if state is None else state).to(device)
+    rasterize = ops.rasterize if backend == "native" else reference.rasterize
+    floor = None if background is None else background.to(device)
+    return rasterize(world.splats, table, camera.to(device), skin=world.skin, background=floor, antialias=antialias)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -23,6 +24,7 @@ def kernel_sources() -> list[Path]:
     return [path for path in sorted((ROOT / "cuda" / "gpu").glob("*.cu")) if path.name != "sort.cu"]
 
 
+@cache
 def build() -> ModuleType:
     """Compile the module, or take it from an earlier run of the same sources; skips the test without a compiler."""
     nanobind = pytest.importorskip("nanobind")
