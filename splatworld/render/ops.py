@@ -57,12 +57,12 @@ def rasterize(
         ShapeError: shapes that do not fit.
     """
     check_shape("rasterize", "frames", frames, ("...", "F", 7))
-    _check_devices(splats, frames=frames, camera=camera, skin=skin, background=background)
+    check_one_device(splats, frames=frames, camera=camera, skin=skin, background=background)
     if camera.is_distorted:
         raise InputError("rasterize: the camera has distortion; undistort the images and cameras first.")
     if camera.width * camera.height > MAX_PIXELS:
         raise InputError(f"rasterize: {camera.width}x{camera.height} px is too large; render it in parts.")
-    _check_indices(splats, frames, skin)
+    check_indices(splats, frames.shape[-2], skin)
     if background is not None:
         check_shape("rasterize", "background", background, (3,))
     if sh_degree is not None and sh_degree < 0:
@@ -91,7 +91,7 @@ def rasterize(
             pictures = draw_states(*inputs)
     image, transmittance, depth_sum, median, ids = pictures
     alpha = 1 - transmittance
-    depth = depth_sum / alpha.clamp(min=0.5 / 255)  # any splat that is drawn adds more; where none is, both are zero
+    depth = depth_from_sum(depth_sum, alpha)
 
     def unflatten(picture: Tensor) -> Tensor:
         return picture.reshape(*batch, *picture.shape[1:])
@@ -103,6 +103,11 @@ def rasterize(
         median_depth=unflatten(median),
         body_ids=unflatten(ids),
     )
+
+
+def depth_from_sum(depth_sum: Tensor, alpha: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """[..., H, W] expected depth; any splat that is drawn adds more than the least alpha, where none is both are 0."""
+    return torch.div(depth_sum, torch.clamp(alpha, min=0.5 / 255, out=out), out=out)
 
 
 def camera_rows(camera: Camera) -> Tensor:
@@ -117,7 +122,8 @@ def camera_rows(camera: Camera) -> Tensor:
     return torch.cat([part.expand(*rows, -1) for part in parts], dim=-1)
 
 
-def _check_devices(splats: Splats, **others: Any) -> None:
+def check_one_device(splats: Splats, **others: Any) -> None:
+    """Raise InputError where a tensor, or one of a dataclass, lies elsewhere than the splats' means."""
     home = splats.means.device
     for name, value in (("splats", splats), *others.items()):
         tensors = [getattr(value, f.name) for f in fields(value)] if is_dataclass(value) else [value]
@@ -129,16 +135,17 @@ def _check_devices(splats: Splats, **others: Any) -> None:
                 )
 
 
-def _check_indices(splats: Splats, frames: Tensor, skin: Skin | None) -> None:
+def check_indices(splats: Splats, frames: int, skin: Skin | None) -> None:
+    """Raise an error where a splat has no skin, or follows a frame that is not one of `frames`."""
     indices = splats.body_ids if skin is None else skin.indices
     if skin is not None and skin.indices.shape[0] != len(splats):
         raise ShapeError(f"rasterize: skin for {skin.indices.shape[0]} splats, expected {len(splats)}.")
     if not indices.numel():
         return
     least, most = torch.stack(indices.aminmax()).tolist()
-    if least < 0 or most >= frames.shape[-2]:
+    if least < 0 or most >= frames:
         raise InputError(
-            f"rasterize: splats follow frames {least} to {most}, expected 0 to {frames.shape[-2] - 1}; pose every body "
+            f"rasterize: splats follow frames {least} to {most}, expected 0 to {frames - 1}; pose every body "
             "of the world."
         )
 

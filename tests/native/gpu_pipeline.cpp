@@ -50,6 +50,20 @@ int main(int, char** names) {
   gpu::sort_by_depth({}, count, views, records.data(), counts.data(), lists);
   gpu::list_tiles({}, count, views, records.data(), lists);
   if (totals.pairs != wanted || totals.overflow) return 4;
+  for (int64_t fits : {wanted / 2, int64_t{1}}) {  // and what does not fit is told, not written
+    const int64_t few = fits == 1 ? all / 3 : all;
+    std::vector<uint64_t> keys_of_few(few), sorted_of_few(few);
+    std::vector<int32_t> found(all), few_ordered(few), few_slots(fits), few_owners(fits), few_splats(fits), few_own(fits);
+    std::vector<uint32_t> few_keys(fits), few_sorted(fits);
+    std::vector<int64_t> first(all), few_before(few), starts(tiles + 1);
+    gpu::Totals told{};
+    gpu::Lists small{few, fits, &told, keys_of_few.data(), sorted_of_few.data(), found.data(), few_ordered.data(),
+                     first.data(), few_before.data(), few_keys.data(), few_sorted.data(), few_slots.data(),
+                     few_owners.data(), few_splats.data(), few_own.data(), starts.data(), &temporary, 1};
+    gpu::sort_by_depth({}, count, views, records.data(), counts.data(), small);
+    gpu::list_tiles({}, count, views, records.data(), small);
+    if (!told.overflow || told.seen != totals.seen || starts[tiles] != fits) return 5;
+  }
   std::vector<float> image(3 * pixels), light(pixels), depth(pixels), median(pixels);
   std::vector<int32_t> ids(pixels);
   const float background[3] = {0.1f, 0.2f, 0.3f};
