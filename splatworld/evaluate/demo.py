@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from splatworld import store
-from splatworld.core.checks import InputError
+from splatworld.core.checks import InputError, SplatworldError
 from splatworld.core.clip import PosedClip
 from splatworld.core.world import World
 from splatworld.evaluate import demo_permanence
@@ -27,6 +27,7 @@ from splatworld.evaluate.demo_stages import Chapter, Stages, Told
 from splatworld.evaluate.demo_world import tell_bodies, tell_world
 from splatworld.evaluate.report import Line, commit_hash, line
 from splatworld.evaluate.sample_truth import read_truth
+from splatworld.recordings import load_rollout
 from splatworld.reconstruct.work import key_of
 
 WORLD, ARMED, PAGE = "world", "world_with_tool", "play.html"
@@ -205,8 +206,15 @@ class _Line:
     def _shown(self) -> list[Path]:
         """What the viewer is given."""
         folder = self._demo.folder
-        rollouts = [folder / name for name in (PREDICTED, TRUE) if (folder / name).exists()]
-        return [folder / ARMED, *rollouts] if rollouts and (folder / ARMED).exists() else [folder / WORLD]
+        rollouts = [folder / name for name in (PREDICTED, TRUE) if self._own(name)]
+        return [folder / ARMED, *rollouts] if rollouts else [folder / WORLD]
+
+    def _own(self, name: str) -> bool:
+        """Whether a rollout is one of the world with a tool, not of one that an earlier video left here."""
+        try:
+            return load_rollout(self._demo.folder / name).world_id == store.world_id(self._demo.folder / ARMED)
+        except SplatworldError:
+            return False
 
     def _tell_look(self) -> Told:
         """A page that plays without a server, and the commands for the live viewer."""
@@ -221,6 +229,6 @@ class _Line:
             f"The live viewer also tells what each body is, how sure the prediction is and what touches; it opens at "
             f"{ADDRESS}:"
         )
-        commands = [live, more] if (folder / PLANNED).exists() else [live]
+        commands = [live, more] if self._own(PLANNED) else [live]
         text += "<pre><code>" + html.escape("\n".join(commands)) + "</code></pre>"
         return Told(text)

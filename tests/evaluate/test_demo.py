@@ -1,5 +1,6 @@
 """The stages of the demo on a small world of boxes: what they leave, what a second run does, what failures leave."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -11,11 +12,11 @@ from splatworld.core.world import Scale, World, rest_state
 from splatworld.evaluate import demo, demo_permanence, demo_plan, demo_world
 from splatworld.evaluate.demo import ARMED, PAGE, STAGES, WORLD, Demo, run_demo
 from splatworld.evaluate.demo_plan import PLANNED
-from splatworld.evaluate.demo_push import PREDICTED
+from splatworld.evaluate.demo_push import PREDICTED, TRUE
 from splatworld.evaluate.demo_scene import APART, rearranged, with_tool
 from splatworld.evaluate.demo_stages import Told
 from splatworld.evaluate.tabletop import camera, tabletop
-from splatworld.recordings import load_rollout_of
+from splatworld.recordings import load_rollout, load_rollout_of, save_rollout
 from splatworld.render.render import render
 from splatworld.render.rendering import to_bytes
 
@@ -127,6 +128,15 @@ def short_told(monkeypatch):
 
 def fails(*_: object, **__: object) -> None:
     raise RuntimeError("it broke")
+
+
+def test_rollouts_that_another_video_left_are_not_shown(finished, world, tmp_path):
+    folder = shutil.copytree(finished[0].folder, tmp_path / "demo")
+    rollout = load_rollout(folder / PREDICTED)
+    save_rollout(replace(rollout, world_id="0" * len(rollout.world_id)), folder / TRUE)
+    (folder / PAGE).unlink()
+    Stand(world, folder).run()
+    assert (folder / PAGE).read_text() == f"{ARMED} {PREDICTED}"
 
 
 def test_what_fails_is_told_and_tried_again(world, tmp_path, monkeypatch, short_told):
