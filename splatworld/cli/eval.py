@@ -17,7 +17,7 @@ class Options(Common):
     """Measure what the project claims; a missed target is a result, not an error."""
 
     suite: Annotated[Positional[str], arg(metavar="SUITE")]
-    """rasterizer, reconstruction, bodies, permanence, dynamics, queries, planning or viewer."""
+    """rasterizer, gpu, reconstruction, bodies, permanence, dynamics, queries, planning or viewer."""
     quick: bool = False
     """The minute-long version."""
     long: bool = False

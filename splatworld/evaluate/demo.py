@@ -27,8 +27,8 @@ from splatworld.evaluate.demo_stages import Chapter, Stages, Told
 from splatworld.evaluate.demo_world import tell_bodies, tell_world
 from splatworld.evaluate.report import Line, commit_hash, line
 from splatworld.evaluate.sample_truth import read_truth
-from splatworld.recordings import load_rollout
 from splatworld.reconstruct.work import key_of
+from splatworld.recordings import load_rollout
 
 WORLD, ARMED, PAGE = "world", "world_with_tool", "play.html"
 """In the folder of a demo: the world, the same with a tool, and a page that plays the push."""

@@ -35,14 +35,14 @@ def run(*, quick: bool = False, long: bool = False, progress: Callable[[str], No
     return Report(suite="rasterizer", lines=lines, threads=benchmark.THREADS)
 
 
-def parity_lines(count: int, say: Callable[[str], None]) -> list[Line]:
+def parity_lines(count: int, say: Callable[[str], None], rasterize: parity.Rasterize = ops.rasterize) -> list[Line]:
     """Rows for `count` random scenes: the worst of each figure, the mean share of flagged pixels."""
     found: list[parity.Parity] = []
     baked = []
     for seed in range(count):
         scene = scenes.random_scene(seed)
-        found.append(parity.compare(ops.rasterize, scene))
-        baked.append(parity.baked_error(ops.rasterize, scene))
+        found.append(parity.compare(rasterize, scene))
+        baked.append(parity.baked_error(rasterize, scene))
         say(f"scene {seed + 1} of {count}: forward {found[-1].forward:.1e}, flagged {found[-1].flagged:.2%}")
     names = list(dict.fromkeys(name for each in found for name in each.cosines))
     rows = [

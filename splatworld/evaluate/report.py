@@ -63,6 +63,23 @@ def figure(value: float) -> str:
     return f"{int(value):,}" if float(value).is_integer() else f"{value:.4g}"
 
 
+def as_markdown(report: Report) -> str:
+    """A report as a table for people."""
+    met = {True: "yes", False: "no", None: ""}
+    rows = [
+        f"# {report.suite}: {report.device}, commit {report.commit}",
+        "",
+        "| what | figure | unit | target | met | against |",
+        "|---|---|---|---|---|---|",
+    ]
+    for each in report.lines:
+        value = "not measured" if each.value is None else figure(each.value)
+        rows.append(
+            f"| {each.name} | {value} | {each.unit} | {each.target or ''} | {met[each.met]} | {each.baseline or ''} |"
+        )
+    return "\n".join(rows) + "\n"
+
+
 def device_name() -> str:
     """The processor's marketing name, as the system tells it."""
     cpuinfo = Path("/proc/cpuinfo")

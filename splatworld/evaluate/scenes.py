@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -135,6 +136,15 @@ def room(count: int, size: tuple[int, int], *, seed: int = 0, overlap: float = 2
         world_from_camera=pose.look_at(eye, target, torch.tensor([0.0, 0.0, 1.0])),
     )
     return Scene(splats=splats, frames=pose.identity(len(sizes)), camera=camera, background=torch.zeros(3))
+
+
+def moved(value: Any, device: torch.device) -> Any:
+    """A dataclass of tensors, such as a `Scene`, with all of them on a device."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{f.name: moved(getattr(value, f.name), device) for f in fields(value)})
+    return value
 
 
 class _Draw:

@@ -11,6 +11,7 @@ from splatworld.evaluate.report import Report
 
 SUITES = {
     "rasterizer": "splatworld.evaluate.rasterizer",
+    "gpu": "splatworld.evaluate.gpu",
     "reconstruction": "splatworld.evaluate.reconstruction",
     "bodies": "splatworld.evaluate.bodies",
     "permanence": "splatworld.evaluate.permanence",

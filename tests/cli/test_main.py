@@ -62,7 +62,7 @@ def test_help_is_quick_and_needs_no_torch():
         (["reconstruct", "a", "-o", "b", "--seed", "x"], "--seed: invalid literal for int() with base 10: 'x'; see"),
         (["reconstruct", "a", "-o", "b", "--iterations", "x"], "--iterations: x is not INT; see"),
         (["export", "w", "-o", "x", "--format", "doc"], "export: invalid choice 'doc' for argument '--format'"),
-        (["eval", "speed"], "expected one of rasterizer, reconstruction"),
+        (["eval", "speed"], "expected one of rasterizer, gpu, reconstruction"),
         (["eval", "rasterizer", "--quick", "--long"], "--quick and --long exclude each other"),
     ],
 )
