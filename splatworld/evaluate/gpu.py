@@ -72,13 +72,13 @@ def run(
         return training_lines(moved(room(count, size), device), rounds)
 
     scenes = QUICK_SCENES if quick else SCENES
+    rooms, trained = (QUICK_ROOMS, QUICK_ROOMS) if quick else (ROOMS, TRAINING_ROOMS)
     parts: dict[str, Callable[[], list[Line]]] = {
         "parity with the oracle": lambda: rasterizer.parity_lines(scenes, say, drawn_on(device)),
-        **{f"drawing {_named(*each)}": partial(speed, *each) for each in (QUICK_ROOMS if quick else ROOMS)},
+        **{f"drawing {_named(*each)}": partial(speed, *each) for each in rooms},
         f"{states} states": lambda: batch_lines(moved(room(splats, BATCH_SIZE), device), states, rounds, peer),
         **{
-            f"training {_named(*each)}": partial(training, *each) for each in (QUICK_ROOMS if quick else TRAINING_ROOMS)
-        },
+            f"training {_named(*each)}": partial(training, *each) for each in trained},
         "asking for too much": lambda: refusal_lines(device),
     }
     say(f"{gpu_peer.NAME} is {'here' if peer else 'not here'}")
