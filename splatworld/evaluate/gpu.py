@@ -77,8 +77,7 @@ def run(
         "parity with the oracle": lambda: rasterizer.parity_lines(scenes, say, drawn_on(device)),
         **{f"drawing {_named(*each)}": partial(speed, *each) for each in rooms},
         f"{states} states": lambda: batch_lines(moved(room(splats, BATCH_SIZE), device), states, rounds, peer),
-        **{
-            f"training {_named(*each)}": partial(training, *each) for each in trained},
+        **{f"training {_named(*each)}": partial(training, *each) for each in trained},
         "asking for too much": lambda: refusal_lines(device),
     }
     say(f"{gpu_peer.NAME} is {'here' if peer else 'not here'}")
