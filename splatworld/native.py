@@ -49,7 +49,7 @@ def load_cuda() -> Any:
     global _loaded_cuda
     if _loaded_cuda is None:
         try:
-            _loaded_cuda = importlib.import_module("splatworld._native_cuda")
+            _loaded_cuda = _HandsOver(importlib.import_module("splatworld._native_cuda"))
         except ModuleNotFoundError as missing:
             raise NativeMissing(
                 "the CUDA kernels are not installed; run `SPLATWORLD_CUDA=native make install` in the source folder "
@@ -70,6 +70,31 @@ def has_cuda() -> bool:
 def on_device(array: Any) -> bool:
     """Whether the CUDA kernels are the ones for a tensor: where it lies is where they run."""
     return array.device.type == ("cuda" if _loaded_cuda is None else _loaded_cuda.DEVICE)
+
+
+class _HandsOver:
+    """The CUDA kernels' module, whose functions get tensors as they are.
+
+    By default DLPack lets the default stream wait for the current one with every tensor that is handed over. That takes
+    longer than a kernel's start, and while a CUDA graph is captured it is an error. Kernels are told their stream.
+    """
+
+    NO_WAIT = -1
+    """DLPack's word for it."""
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._module, name)
+        if not callable(value) or (isinstance(value, type) and issubclass(value, Exception)):
+            return value
+
+        def call(*arguments: Any) -> Any:
+            return value(*(a.__dlpack__(stream=self.NO_WAIT) if hasattr(a, "__dlpack__") else a for a in arguments))
+
+        setattr(self, name, call)
+        return call
 
 
 def level() -> str:
@@ -119,7 +144,7 @@ def replaced(kernels: Any) -> Iterator[None]:
 def replaced_cuda(kernels: Any) -> Iterator[None]:
     """Within, `load_cuda` gives `kernels`: in tests, the same kernels run by a host that plays the device."""
     global _loaded_cuda
-    before, _loaded_cuda = _loaded_cuda, kernels
+    before, _loaded_cuda = _loaded_cuda, None if kernels is None else _HandsOver(kernels)
     try:
         yield
     finally:

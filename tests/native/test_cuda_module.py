@@ -7,6 +7,8 @@ import torch
 
 from splatworld import native
 from splatworld.core.checks import SplatworldError
+from splatworld.evaluate.scenes import room
+from splatworld.render.ops import rasterize
 
 
 def test_without_the_module_a_sentence_says_how_to_get_it(monkeypatch):
@@ -20,7 +22,22 @@ def test_without_the_module_a_sentence_says_how_to_get_it(monkeypatch):
 
 def test_a_host_may_play_the_device(on_host_device):
     assert native.has_cuda()
-    assert native.load_cuda() is on_host_device
+    assert native.load_cuda().DEVICE == "cpu"
     assert native.on_device(torch.zeros(1))
     assert not native.on_device(torch.zeros(1, device="meta"))
     assert issubclass(on_host_device.DeviceError, SplatworldError)
+
+
+def test_no_stream_waits_for_tensors_that_are_handed_over(on_host_device, monkeypatch):
+    streams = []
+    export = torch.Tensor.__dlpack__
+
+    def exported(tensor, **options):
+        streams.append(options.get("stream"))
+        return export(tensor, **options)
+
+    monkeypatch.setattr(torch.Tensor, "__dlpack__", exported)
+    scene = room(30, (24, 16))
+    rasterize(scene.splats, scene.frames, scene.camera)
+    assert len(streams) > 30
+    assert set(streams) == {-1}
