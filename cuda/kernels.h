@@ -9,6 +9,7 @@
 #include "math/distance.h"
 #include "math/project.h"
 #include "math/tiles.h"
+#include "math/wander.h"
 
 namespace splatworld {
 
@@ -139,10 +140,6 @@ void adam(int64_t rows, int width, const int32_t* visible, const AdamStep& step,
           const float* rates, float* gradient, float* first, float* second, float* value);
 
 // wander.cpp
-struct Walk {
-  float strength, below;  // splats whose opacity logit is not below `below` stay
-  uint64_t seed, step;
-};
 // Moves means [N, 3] by strength * gate * Sigma * n, n normal by (seed, step, index), gate a sigmoid that shuts at an
 // opacity of half a hundredth.
 void wander(int64_t count, const float* opacity_logits, const float* log_scales, const float* quats, const Walk& walk,

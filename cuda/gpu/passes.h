@@ -26,8 +26,9 @@ void project(Stream stream, const SplatArrays& splats, int frames, const Views& 
              Record* records, int32_t* counts);
 
 // intersect.cu, sort.cu
-// What of a view's pairs fits, and what was wanted: the host reads it when it likes. Kernels never write past the
-// capacity; where more is wanted, `overflow` is set and the pictures are not to be used.
+// How many splats are seen, and how many pairs those of them have that fit: the host reads it when it likes. Kernels never
+// write past the capacity; where more is wanted, `overflow` is set, and neither are the pictures to be used nor is
+// project_backward to be called.
 struct Totals {
   int64_t seen, pairs;
   int32_t overflow;
@@ -86,5 +87,9 @@ void l1_ssim(Stream stream, const float* image, const float* gain, const uint8_t
 // adam.cu
 void adam(Stream stream, int64_t rows, int width, const int32_t* visible, const AdamStep& step, const AdamCosts& costs,
           const float* rates, float* gradient, float* first, float* second, float* value);
+
+// wander.cu
+void wander(Stream stream, int64_t count, const float* opacity_logits, const float* log_scales, const float* quats,
+            const Walk& walk, float* means);
 
 }  // namespace splatworld::gpu
