@@ -18,7 +18,7 @@ constexpr int PAIR_FLOATS = 10;
 
 // A splat as the rasterizer reads it: alpha = min(0.999, opacity * 2^-(u^2 + v^2)) with u = p dx + q dy, v = r dy,
 // the Cholesky factor of the conic with log2(e)/2 folded in. Nothing is seen where u^2 + v^2 > cut.
-struct Record {
+struct alignas(16) Record {
   float x, y, p, q, r, cut, depth, opacity, color[3];
   int32_t body;
 };
@@ -26,7 +26,7 @@ static_assert(sizeof(Record) == RECORD_FLOATS * sizeof(float));
 
 // Sums over the pixels of one (tile, splat) pair. moments: of G = dL/dlog(alpha) times 1, u, v, u^2, u v, v^2, with u
 // and v as in Record.
-struct PairGradient {
+struct alignas(8) PairGradient {
   float moments[6], color[3], depth;
 };
 static_assert(sizeof(PairGradient) == PAIR_FLOATS * sizeof(float));

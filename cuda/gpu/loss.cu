@@ -114,7 +114,8 @@ __global__ void ssim_kernel(Images images, Window window, float* planes, double*
     out[images.pixels()] = used ? found.by_xx : 0.0f;
     out[2 * images.pixels()] = used ? found.by_xy : 0.0f;
   }
-  sum_block<THREADS>(used ? found.value : 0.0f, block_sums + 3 * blockIdx.x);
+  // The number of pixels used is kept where gradient_kernel leaves its sums later.
+  sum_block<THREADS>({used ? found.value : 0.0, used ? 1.0 : 0.0}, block_sums + 3 * blockIdx.x);
 }
 
 __global__ void gradient_kernel(Images images, Window window, const float* planes, const int64_t* used_pixels,
@@ -135,16 +136,15 @@ __global__ void gradient_kernel(Images images, Window window, const float* plane
       is_used(images, spot) ? share * ((1.0f - ssim_weight) * sign - ssim_weight * by_ssim) : 0.0f;
   const float gain = images.gain ? images.gain[spot.channel] : 1.0f;
   if (spot.inside) gradient[3 * (static_cast<int64_t>(spot.y) * images.width + spot.x) + spot.channel] = gain * value;
-  sum_block<THREADS>(spot.inside ? std::fabs(difference) : 0.0f, block_sums + 3 * blockIdx.x + 1);
-  sum_block<THREADS>(value * own.x, block_sums + 3 * blockIdx.x + 2);
+  sum_block<THREADS>({spot.inside ? std::fabs(difference) : 0.0, value * own.x}, block_sums + 3 * blockIdx.x + 1);
 }
 
-__global__ void count_kernel(Images images, int64_t* used_pixels) {
+// Of the first channel's blocks.
+__global__ void count_kernel(int tiles, const double* block_sums, int64_t* used_pixels) {
   __shared__ double total;
-  int64_t used = 0;
-  for (int64_t i = threadIdx.x; i < images.pixels(); i += THREADS) used += !images.mask || images.mask[i];
-  sum_block<THREADS>(static_cast<double>(used), &total);
-  __syncthreads();
+  double used[1] = {};
+  for (int block = threadIdx.x; block < tiles; block += THREADS) used[0] += block_sums[3 * block + 1];
+  sum_block<THREADS>(used, &total);
   if (threadIdx.x == 0) *used_pixels = static_cast<int64_t>(total);
 }
 
@@ -158,7 +158,7 @@ __global__ void finish_kernel(Images images, const int64_t* used_pixels, const d
     sums[1] += block_sums[3 * block + 1];
     sums[2 + block / tiles] += block_sums[3 * block + 2];
   }
-  for (int k = 0; k < 5; ++k) sum_block<THREADS>(sums[k], &totals[k]);
+  sum_block<THREADS>(sums, totals);
   if (threadIdx.x == 0) *loss = {totals[1] * share, totals[0] * share, {totals[2], totals[3], totals[4]}};
 }
 
@@ -170,8 +170,8 @@ void l1_ssim(Stream stream, const float* image, const float* gain, const uint8_t
   static const Window window = make_window();
   const Images images{image, gain, target, mask, width, height};
   const int64_t blocks = int64_t{3} * images.tiles_x() * images.tiles_y();
-  launch(count_kernel, 1, THREADS, stream, images, used_pixels);
   launch(ssim_kernel, blocks, THREADS, stream, images, window, planes, block_sums);
+  launch(count_kernel, 1, THREADS, stream, images.tiles_x() * images.tiles_y(), block_sums, used_pixels);
   launch(gradient_kernel, blocks, THREADS, stream, images, window, planes, used_pixels, ssim_weight, gradient, block_sums);
   launch(finish_kernel, 1, THREADS, stream, images, used_pixels, block_sums, loss);
 }

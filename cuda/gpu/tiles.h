@@ -7,11 +7,11 @@ namespace splatworld::gpu {
 
 // Calls use(row, columns) for each row of tiles that an ellipse touches. Not inlined where rows are found, so that those
 // who count and those who list agree to the last bit.
-static __device__ __noinline__ ExtentsOf<float> extents(const EllipseOf<float>& s, int tiles_y) {
+static __device__ __noinline__ ExtentsOf<float> extents(EllipseOf<float> s, int tiles_y) {
   return extents_of(s, tiles_y);
 }
-static __device__ __noinline__ SpansOf<int32_t> columns(const EllipseOf<float>& s, const ExtentsOf<float>& found,
-                                                         int tiles_x, int32_t row) {
+static __device__ __noinline__ SpansOf<int32_t> columns(EllipseOf<float> s, ExtentsOf<float> found, int tiles_x,
+                                                         int32_t row) {
   return columns_of(s, found, tiles_x, row);
 }
 

@@ -41,8 +41,9 @@ struct CameraGradient {
   F readout, exposure;
 };
 
-// One splat's parameters as optimised, and the frames that move it.
-template <class F>
+// One splat's parameters as optimised, and the frames that move it. FRAMES and HARMONICS are their numbers where they are
+// known when compiling, so that a GPU keeps all of it in registers; 0: `frames` and `sh_count` tell.
+template <class F, int FRAMES = 0, int HARMONICS = 0>
 struct SplatInput {
   Vec3<F> mean, log_scale;
   Quat<F> quat;
@@ -53,6 +54,8 @@ struct SplatInput {
   F frame_weight[MAX_WEIGHTS];
   int sh_count;
   F sh[MAX_SH][3];
+  SW_HD int frames_used() const { return FRAMES ? FRAMES : frames; }
+  SW_HD int harmonics_used() const { return HARMONICS ? HARMONICS : sh_count; }
 };
 
 template <class F>
@@ -108,8 +111,9 @@ struct Projection {
   MaskOf<F> visible;
 };
 
-template <class F>
-SW_HD Projection<F> project_splat(const SplatInput<F>& in, const Camera& camera, int width, int height, bool antialias) {
+template <class F, int FRAMES, int HARMONICS>
+SW_HD Projection<F> project_splat(const SplatInput<F, FRAMES, HARMONICS>& in, const Camera& camera, int width, int height,
+                                  bool antialias) {
   Projection<F> out;
   const F one = F{} + 1.0f;
 
@@ -118,7 +122,7 @@ SW_HD Projection<F> project_splat(const SplatInput<F>& in, const Camera& camera,
   using Double = decltype(widen(one));
   Quat<F> blend{F{}, F{}, F{}, F{}};
   Vec3<Double> mean{Double{}, Double{}, Double{}};
-  for (int i = 0; i < in.frames; ++i) {
+  for (int i = 0; i < in.frames_used(); ++i) {
     out.frame_inverse_norm[i] = one / vsqrt(dot(in.frame_quat[i], in.frame_quat[i]));
     Quat<F> unit = out.frame_inverse_norm[i] * in.frame_quat[i];
     if (i > 0) {
@@ -236,17 +240,17 @@ SW_HD Projection<F> project_splat(const SplatInput<F>& in, const Camera& camera,
 
 // The colour of a projected splat, as seen along the view ray in its rest frame. On its own because most splats of a
 // world are out of view, and their harmonics, most of what they hold, need not even be read.
-template <class F>
-SW_HD void shade_splat(const SplatInput<F>& in, Projection<F>& out) {
+template <class F, int FRAMES, int HARMONICS>
+SW_HD void shade_splat(const SplatInput<F, FRAMES, HARMONICS>& in, Projection<F>& out) {
   const F one = F{} + 1.0f;
   F length2 = dot(out.offset, out.offset);
   out.ray_inverse_length = one / vsqrt(vmax(length2, F{} + 1e-24f));
   out.ray = out.ray_inverse_length * out.offset;
   out.direction = rotate(conjugate(out.blend), out.ray);
-  sh_basis(out.direction, in.sh_count, out.basis);
+  sh_basis(out.direction, in.harmonics_used(), out.basis);
   for (int c = 0; c < 3; ++c) {
     F value = F{} + 0.5f;
-    for (int k = 0; k < in.sh_count; ++k) value = value + out.basis[k] * in.sh[k][c];
+    for (int k = 0; k < in.harmonics_used(); ++k) value = value + out.basis[k] * in.sh[k][c];
     out.raw_color[c] = value;
     out.ellipse.color[c] = vmax(value, F{});
   }
@@ -254,10 +258,10 @@ SW_HD void shade_splat(const SplatInput<F>& in, Projection<F>& out) {
 }
 
 // The gradients of one splat and of the camera, from those of its ellipse.
-template <class F>
-SW_HD SplatGradient<F> project_splat_backward(const SplatInput<F>& in, const Projection<F>& fwd, const Camera& camera,
-                                              int height, bool antialias, const EllipseGradient<F>& gradient,
-                                              CameraGradient<F>& camera_gradient) {
+template <class F, int FRAMES, int HARMONICS>
+SW_HD SplatGradient<F> project_splat_backward(const SplatInput<F, FRAMES, HARMONICS>& in, const Projection<F>& fwd,
+                                              const Camera& camera, int height, bool antialias,
+                                              const EllipseGradient<F>& gradient, CameraGradient<F>& camera_gradient) {
   SplatGradient<F> out;
   const F one = F{} + 1.0f;
   F inverse_z = one / fwd.local.z;
@@ -381,15 +385,15 @@ SW_HD SplatGradient<F> project_splat_backward(const SplatInput<F>& in, const Pro
 
   // Colour, and through the view direction back to the mean, the camera and the blended rotation.
   F basis_weight[MAX_SH];
-  for (int k = 0; k < in.sh_count; ++k) basis_weight[k] = F{};
+  for (int k = 0; k < in.harmonics_used(); ++k) basis_weight[k] = F{};
   for (int ch = 0; ch < 3; ++ch) {
     F g = select(fwd.raw_color[ch] > F{}, gradient.color[ch], F{});
-    for (int k = 0; k < in.sh_count; ++k) {
+    for (int k = 0; k < in.harmonics_used(); ++k) {
       out.sh[k][ch] = g * fwd.basis[k];
       basis_weight[k] = basis_weight[k] + g * in.sh[k][ch];
     }
   }
-  Vec3<F> g_direction = sh_basis_backward(fwd.direction, in.sh_count, basis_weight);
+  Vec3<F> g_direction = sh_basis_backward(fwd.direction, in.harmonics_used(), basis_weight);
   Quat<F> g_blend = conjugate(rotate_backward(conjugate(fwd.blend), fwd.ray, g_direction));
   Vec3<F> g_ray = rotate(fwd.blend, g_direction);
   g_mean = g_mean + fwd.ray_inverse_length * (g_ray - dot(g_ray, fwd.ray) * fwd.ray);
@@ -404,7 +408,7 @@ SW_HD SplatGradient<F> project_splat_backward(const SplatInput<F>& in, const Pro
   // Frames.
   g_blend = normalize_backward(fwd.blend, fwd.blend_inverse_norm, g_blend);
   out.mean = {F{}, F{}, F{}};
-  for (int i = 0; i < in.frames; ++i) {
+  for (int i = 0; i < in.frames_used(); ++i) {
     Vec3<F> g = in.frame_weight[i] * g_mean;
     Quat<F> g_unit = in.frame_weight[i] * g_blend + rotate_backward(fwd.frame_quat[i], in.mean, g);
     out.frame_translation[i] = g;
