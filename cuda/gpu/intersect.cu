@@ -8,6 +8,8 @@ namespace splatworld::gpu {
 namespace {
 
 constexpr int THREADS = 256;
+constexpr uint32_t FULL = 0xffffffffu;
+constexpr int MOST_ALONE = 32;  // tiles that one thread lists, while the others of its warp wait
 
 int64_t blocks(int64_t count) { return (count + THREADS - 1) / THREADS; }
 
@@ -20,6 +22,10 @@ int bits_of(uint64_t greatest) {
 
 __device__ int64_t thread() { return static_cast<int64_t>(blockIdx.x) * THREADS + threadIdx.x; }
 
+__device__ uint32_t view_of(int32_t at, int64_t splats) {
+  return static_cast<uint32_t>(at) / static_cast<uint32_t>(splats);  // 32 bits: a division of 64 takes 70 instructions
+}
+
 // A splat's view and depth, whose bits order like the number because it is positive. What is beyond the seen ones comes
 // after all views.
 __global__ void depth_keys_kernel(int64_t splats, int views, const Record* records, Lists lists) {
@@ -30,7 +36,7 @@ __global__ void depth_keys_kernel(int64_t splats, int views, const Record* recor
   const int32_t at = used ? lists.seen[i] : 0;
   uint32_t depth = 0;
   if (used) depth = __float_as_uint(records[at].depth);
-  lists.depth_keys[i] = static_cast<uint64_t>(used ? at / splats : views) << 32 | depth;
+  lists.depth_keys[i] = static_cast<uint64_t>(used ? view_of(at, splats) : views) << 32 | depth;
   lists.seen[i] = at;
 }
 
@@ -49,21 +55,74 @@ __global__ void total_pairs_kernel(const int32_t* counts, Lists lists) {
   if (pairs > lists.pair_capacity) lists.totals->overflow = 1;
 }
 
+// Who writes the pairs of a splat, and where.
+struct Listing {
+  int32_t at;
+  uint32_t first_tile;
+  int64_t slot;
+
+  __device__ void write(const Lists& lists, int64_t slot_of_pair, uint32_t tile) const {
+    if (slot_of_pair >= lists.pair_capacity) return;
+    lists.tile_keys[slot_of_pair] = first_tile + tile;
+    lists.owners[slot_of_pair] = at;
+  }
+};
+
+__device__ EllipseOf<float> ellipse_of(const Record& s) { return {s.x, s.y, s.p, s.q, s.r, s.cut}; }
+
+__device__ void list_alone(const Listing& own, const EllipseOf<float>& s, const Views& views, const Lists& lists) {
+  int64_t slot = own.slot;
+  for_tile_rows(s, views.tiles_x(), views.tiles_y(), [&](int32_t row, const SpansOf<int32_t>& span) {
+    for (int32_t column = span.first; column <= span.last; ++column)
+      own.write(lists, slot++, row * views.tiles_x() + column);
+  });
+}
+
+// A splat of many tiles, by a whole warp in the same order: each lane has a row of tiles, then each an entry of those rows.
+__device__ void list_together(Listing its, const EllipseOf<float>& s, const Views& views, const Lists& lists) {
+  const int lane = threadIdx.x % 32;
+  const ExtentsOf<float> found = extents(s, views.tiles_y());
+  for (int32_t top = found.rows.first; top <= found.rows.last; top += 32) {
+    SpansOf<int32_t> span{0, -1};
+    if (top + lane <= found.rows.last) span = columns(s, found, views.tiles_x(), top + lane);
+    const int32_t length = span.last >= span.first ? span.last - span.first + 1 : 0;
+    int32_t end = length;  // of the lane's row, counted in entries
+    for (int by = 1; by < 32; by *= 2) {
+      const int32_t before = __shfl_sync(FULL, end, (lane - by) & 31);
+      if (lane >= by) end += before;
+    }
+    const int32_t total = __shfl_sync(FULL, end, 31), start = end - length;
+    for (int32_t first = 0; first < total; first += 32) {
+      const int32_t entry = first + lane;
+      int row = 0;  // the first that ends behind the entry
+      for (int step = 16; step > 0; step /= 2)
+        if (__shfl_sync(FULL, end, row + step - 1) <= entry) row += step;
+      const int32_t column = __shfl_sync(FULL, span.first, row) + entry - __shfl_sync(FULL, start, row);
+      if (entry < total) its.write(lists, its.slot + entry, (top + row) * views.tiles_x() + column);
+    }
+    its.slot += total;
+  }
+}
+
 __global__ void find_pairs_kernel(int64_t splats, Views views, const Record* records, Lists lists) {
   const int64_t i = thread();
-  if (i >= lists.seen_capacity || i >= lists.totals->seen) return;
-  const int32_t at = lists.order[i];
-  const Record& s = records[at];
-  const uint32_t first_tile = static_cast<uint32_t>(at / splats) * views.tiles();
-  int64_t slot = lists.pairs_before[i];
-  const int64_t room = lists.pair_capacity;
-  for_tile_rows({s.x, s.y, s.p, s.q, s.r, s.cut}, views.tiles_x(), views.tiles_y(),
-                [&](int32_t row, const SpansOf<int32_t>& span) {
-                  for (int32_t column = span.first; column <= span.last && slot < room; ++column, ++slot) {
-                    lists.tile_keys[slot] = first_tile + row * views.tiles_x() + column;
-                    lists.owners[slot] = at;
-                  }
-                });
+  const int64_t seen = lists.totals->seen < lists.seen_capacity ? lists.totals->seen : lists.seen_capacity;
+  Listing own{0, 0, 0};
+  int64_t pairs = 0;
+  if (i < seen) {
+    own.at = lists.order[i];
+    own.first_tile = view_of(own.at, splats) * views.tiles();
+    own.slot = lists.pairs_before[i];
+    pairs = (i + 1 < seen ? lists.pairs_before[i + 1] : lists.totals->pairs) - own.slot;
+  }
+  if (pairs > 0 && pairs <= MOST_ALONE) list_alone(own, ellipse_of(records[own.at]), views, lists);
+  __syncwarp();
+  for (uint32_t large = __ballot_sync(FULL, pairs > MOST_ALONE); large; large &= large - 1) {
+    const int lane = __ffs(large) - 1;
+    const Listing its{__shfl_sync(FULL, own.at, lane), __shfl_sync(FULL, own.first_tile, lane),
+                      __shfl_sync(FULL, own.slot, lane)};
+    list_together(its, ellipse_of(records[its.at]), views, lists);
+  }
 }
 
 // Numbers the pairs; what is beyond them comes after all tiles.

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from tests.native.gpu_program import check_gradients, check_pictures, cpu_passes, run_program, scene_inputs
 
@@ -56,3 +57,17 @@ def test_what_just_fits_is_whole(program, tmp_path):
     found = run_program(program, tmp_path, inputs, **room)
     assert found["totals"].tolist() == [room["seen_room"], room["pair_room"], 0, room["pair_room"]]
     check_pictures(found, passes)
+
+
+def test_splats_over_many_tiles_are_listed_by_whole_warps_in_the_same_order(program, tmp_path):
+    inputs = scene_inputs(0, count=40)
+    inputs.values["log_scales"] += 1.5
+    inputs.values["opacity_logits"] -= 2.0  # the order of many shows
+    inputs.size = (16 * 9 + 3, 16 * 4 + 7)
+    inputs.tables, inputs.rows = inputs.tables[1:2], inputs.rows[1:2]
+    width, height = inputs.size
+    inputs.gradients = torch.ones(1, height, width, 3), torch.ones(1, height, width), torch.ones(1, height, width)
+    passes = cpu_passes(inputs)
+    assert (passes[0].counts > 32).sum() > 1
+    assert ((passes[0].counts > 0) & (passes[0].counts <= 32)).sum() > 3
+    check_pictures(run_program(program, tmp_path, inputs), passes)
