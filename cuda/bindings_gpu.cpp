@@ -188,4 +188,11 @@ NB_MODULE(_native_cuda, m) {
         },
         nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
         nb::arg(), nb::arg(), nb::arg(), nb::arg());
+
+  m.def("wander", [](Array<float> means, Array<float> opacity_logits, Array<float> log_scales, Array<float> quats,
+                     float strength, float below, uint64_t seed, uint64_t step, uint64_t stream) {
+    nb::gil_scoped_release release;
+    gpu::wander(stream_of(stream), static_cast<int64_t>(means.shape(0)), opacity_logits.data(), log_scales.data(),
+                quats.data(), {strength, below, seed, step}, means.data());
+  });
 }

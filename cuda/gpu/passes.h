@@ -37,8 +37,7 @@ struct Lists {
   int64_t seen_capacity, pair_capacity;
   Totals* totals;
   uint64_t *depth_keys, *depth_keys_sorted;  // [seen_capacity] view and depth
-  int32_t *seen;                             // [B, N] index into records, as found: also those that do not fit
-  int32_t *order;                            // [seen_capacity] the same near to far
+  int32_t *seen, *order;                     // [seen_capacity] index into records, as found and near to far
   int64_t* first_pair;                       // [B, N] of each seen splat: its pairs are numbered one after the other
   int64_t* pairs_before;                     // [seen_capacity] in the order of `order`
   uint32_t *tile_keys, *tile_keys_sorted;    // [pair_capacity]

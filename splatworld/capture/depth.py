@@ -27,7 +27,7 @@ def pixels_of(camera: Camera, points: Tensor) -> tuple[Tensor, Tensor, Tensor, T
     """Row [N], column [N] of the pixels that show `points` [N, 3], clamped to the image; depth [N]; inside [N] bool."""
     pixels, depth = project(camera, points.to(camera.world_from_camera.dtype))
     pixels = torch.where((depth > 1e-6)[:, None], pixels, torch.full_like(pixels, -1.0))
-    size = torch.tensor(camera.size)
+    size = torch.tensor(camera.size, device=pixels.device)
     inside = ((pixels >= 0) & (pixels < size)).all(dim=-1)
     column, row = torch.minimum(pixels.long().clamp(min=0), size - 1).unbind(-1)
     return row, column, depth, inside

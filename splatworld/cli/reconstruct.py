@@ -35,6 +35,8 @@ class Settings:
     """Number of splats that the fit may grow to."""
     threads: int = 0
     """Threads; 0 uses every core."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the fit runs; auto is a GPU where there are one and the kernels for it."""
     marker_size: float | None = None
     """Side of the black square of the printed markers in view (ArUco, AprilTag), m: sets the scale."""
     marker_id: int | None = None
@@ -95,7 +97,10 @@ def build(
 
     common: dict[str, Any] = {"seed": settings.seed, "threads": settings.threads}
     fit_config = FitConfig.preset(
-        settings.preset, **common, **_given(iterations=settings.iterations, splats=settings.splats)
+        settings.preset,
+        **common,
+        device=settings.device,
+        **_given(iterations=settings.iterations, splats=settings.splats),
     )
     capture_config = CaptureConfig.preset(
         settings.preset,

@@ -51,6 +51,8 @@ class FitConfig:
         random_background: a random colour behind the splats each step, so that seeing through costs.
         seed: of every random choice.
         threads: of the kernels; 0 uses every core. The result does not depend on it.
+        device: cpu, cuda, or auto, which is a GPU where there are one and the kernels for it. Both give the same world
+            up to rounding.
     """
 
     iterations: int = 3000
@@ -86,11 +88,13 @@ class FitConfig:
     random_background: bool = True
     seed: int = 0
     threads: int = 0
+    device: str = "auto"
 
     def __post_init__(self) -> None:
         for name in ("iterations", "splats", "relocate_every"):
             if getattr(self, name) < 1:
                 raise InputError(f"FitConfig: {name} is {getattr(self, name)}, expected at least 1.")
+        check_choice("FitConfig", "device", self.device, ("auto", "cpu", "cuda"))
         if not 0 <= self.sh_degree <= 3:
             raise InputError(f"FitConfig: sh_degree is {self.sh_degree}, expected 0 to 3.")
 

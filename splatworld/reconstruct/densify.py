@@ -15,6 +15,7 @@ from torch import Tensor
 from splatworld import native
 from splatworld.reconstruct.config import FitConfig
 from splatworld.reconstruct.parameters import Parameters
+from splatworld.render.device import working
 
 MOST_COPIES = 50
 """Copies of one splat made at once, at most; the paper's table ends there too."""
@@ -56,10 +57,14 @@ def grow(parameters: Parameters, count: int, config: FitConfig, step: int) -> No
 def wander(parameters: Parameters, rate: float, config: FitConfig, step: int) -> None:
     """Shake the means of transparent splats within their own ellipsoid."""
     values = parameters.values
-    native.load().wander(
-        values["means"], values["opacity_logits"], values["log_scales"], values["quats"],
-        rate * config.noise, math.log(WANDER_BELOW / (1 - WANDER_BELOW)), config.seed, step,
-    )  # fmt: skip
+    on_device = native.on_device(values["means"])
+    kernels = native.load_cuda() if on_device else native.load()
+    with working(values["means"].device, "wander") as stream:
+        kernels.wander(
+            values["means"], values["opacity_logits"], values["log_scales"], values["quats"],
+            rate * config.noise, math.log(WANDER_BELOW / (1 - WANDER_BELOW)), config.seed, step,
+            *((stream,) if on_device else ()),
+        )  # fmt: skip
 
 
 def _share_opacity(parameters: Parameters, source: Tensor) -> None:
@@ -82,9 +87,10 @@ def _share_opacity(parameters: Parameters, source: Tensor) -> None:
 
 def _draw(weights: Tensor, count: int, seed: int, step: int, stream: int) -> Tensor:
     """`count` indices with replacement, by weight. numpy's running sum is sequential, so always the same."""
-    total = np.cumsum(weights.double().numpy())
+    total = np.cumsum(weights.double().cpu().numpy())
     picks = _generator(seed, step, stream).random(count) * total[-1]
-    return torch.from_numpy(np.minimum(np.searchsorted(total, picks, side="right"), len(total) - 1))
+    drawn = np.minimum(np.searchsorted(total, picks, side="right"), len(total) - 1)
+    return torch.from_numpy(drawn).to(weights.device)
 
 
 def _generator(seed: int, step: int, stream: int) -> np.random.Generator:

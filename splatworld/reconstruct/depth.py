@@ -7,7 +7,8 @@ from torch import Tensor
 
 from splatworld.capture.depth import depth_ratios
 from splatworld.core.clip import PosedClip
-from splatworld.render.ops import RasterPass
+from splatworld.render.passes import RasterPass
+from splatworld.render.single import DeviceView
 
 LEAST_SAMPLES = 30
 """Points whose depth is known twice, below which the maps are taken to be in the capture's own unit."""
@@ -28,7 +29,7 @@ def depth_unit(posed: PosedClip) -> float:
     return float(ratio.median()) if len(ratio) >= LEAST_SAMPLES else 1.0
 
 
-def depth_gradients(one: RasterPass, target: Tensor, weight: float) -> tuple[Tensor, Tensor]:
+def depth_gradients(one: RasterPass | DeviceView, target: Tensor, weight: float) -> tuple[Tensor, Tensor]:
     """Gradients of `weight` * mean |D - d| / d by transmittance and by depth sum, each [H, W].
 
     D is the expected depth, d the given one; the relative error, not squared, so that far and false depths count for

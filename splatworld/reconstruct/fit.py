@@ -29,7 +29,8 @@ from splatworld.reconstruct.poses import Cameras
 from splatworld.reconstruct.score import score
 from splatworld.reconstruct.seed import seed_splats
 from splatworld.reconstruct.views import View
-from splatworld.render.ops import RasterPass
+from splatworld.render.device import choose_device
+from splatworld.render.single import draw_one
 from splatworld.unfinished import Checkpoint, State
 
 
@@ -109,17 +110,18 @@ class _Fit:
 
     def __init__(self, posed: PosedClip, config: FitConfig) -> None:
         self.posed, self.config = posed, config
+        self.device = choose_device("fit", config.device)
         self.train = torch.nonzero(~posed.clip.held_out).squeeze(-1).tolist()
         self.exposures = Exposures(len(self.train), config.exposures_rate)
         unit = depth_unit(posed)
-        self.views = [View(posed, frame, depth_unit=unit) for frame in self.train]
+        self.views = [View(posed, frame, depth_unit=unit, device=self.device) for frame in self.train]
         centers = torch.stack([posed.cameras[frame].world_from_camera[:3] for frame in self.train]).double()
         self.extent = 1.1 * float((centers - centers.mean(dim=0)).norm(dim=-1).max())
-        self.parameters = Parameters(seed_splats(posed, config), config, extent=self.extent)
+        self.parameters = Parameters(seed_splats(posed, config).to(self.device), config, extent=self.extent)
         self.seeds = len(self.parameters)
         self.cameras = Cameras(posed, self.train, config, self.extent)
         self.loss = PictureLoss(config.ssim_weight)
-        self.frame_table = pose.identity(1)
+        self.frame_table = pose.identity(1, device=self.device)
         self.parts: dict[str, Part] = {
             "parameters": self.parameters,
             "exposures": self.exposures,
@@ -159,25 +161,26 @@ class _Fit:
         if config.random_background:
             generator = np.random.Generator(np.random.Philox(key=[config.seed, (step << 8) + 4]))
             background = torch.from_numpy(generator.random(3, dtype=np.float32))
-        body_ids = torch.zeros(len(parameters), dtype=torch.int32)
-        one = RasterPass(
-            parameters.values, body_ids, self.frame_table, row, target.size, background,
-            antialias=config.antialias, color_only=target.depth is None,
+        body_ids = torch.zeros(len(parameters), dtype=torch.int32, device=self.device)
+        one = draw_one(
+            parameters.values, body_ids, self.frame_table, row.to(self.device), target.size,
+            background.to(self.device), antialias=config.antialias, color_only=target.depth is None,
         )  # fmt: skip
-        by_image, by_log_gain = self.loss.gradients(one.image, self.exposures.gain(frame), target)
-        self.exposures.step(frame, by_log_gain)
+        gain = self.exposures.gain(frame).to(self.device)
+        by_image, by_log_gain = self.loss.gradients(one.image, gain, target)
+        self.exposures.step(frame, by_log_gain.cpu())
         by_depth = () if target.depth is None else depth_gradients(one, target.depth, config.depth_weight)
         refine = config.poses_rate > 0 and step >= config.poses_from * config.iterations
-        by_row = torch.zeros(len(row), dtype=torch.float64) if refine else None
+        by_row = torch.zeros(len(row), dtype=torch.float64, device=self.device) if refine else None
         one.backward({**parameters.gradients, "camera": by_row}, by_image, *by_depth)
         if by_row is not None:
-            self.cameras.step(frame, row, by_row, step / config.iterations)
+            self.cameras.step(frame, row, by_row.cpu(), step / config.iterations)
         return one.counts
 
     def state(self) -> State:
         """All that a later step depends on."""
         progress = {"order": torch.tensor(self.order, dtype=torch.int64), "steps": torch.tensor(self.steps)}
-        return {"progress": progress, **{name: part.state() for name, part in self.parts.items()}}
+        return {"progress": progress, **{name: _on_cpu(part.state()) for name, part in self.parts.items()}}
 
     def restore(self, state: State) -> None:
         """Go on from what `state` returned."""
@@ -203,9 +206,14 @@ class _Fit:
         )
         times = posed.clip.times[self.train]
         world = score(world, posed, log_gains, times, antialias=antialias, progress=progress)
+        world = world.to("cpu")  # as all that comes after the fit wants it
         coverage = measure_coverage(world, posed)
         warnings = warn(world, posed, coverage, log_gains)
         return replace(world, metrics={**world.metrics, "coverage": coverage.summary(), "warnings": warnings})
+
+
+def _on_cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.cpu() for name, value in state.items()}
 
 
 def _precise(camera: Camera) -> Camera:

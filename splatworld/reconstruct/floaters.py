@@ -8,12 +8,15 @@ import torch
 from torch import Tensor
 
 from splatworld.capture.depth import pixels_of
+from splatworld.core import pose
 from splatworld.core.camera import Camera, resize
 from splatworld.core.clip import PosedClip
 from splatworld.core.splats import SH_CONSTANT, Splats
 from splatworld.reconstruct.score import psnr
 from splatworld.reconstruct.views import Target, View
-from splatworld.render.ops import RasterPass, camera_rows
+from splatworld.render.ops import camera_rows
+from splatworld.render.passes import RasterPass
+from splatworld.render.single import DeviceView, draw_one
 
 IDLE = 0.05
 """Sum of blending weights, in pixels, that a splat must reach in some view to be needed."""
@@ -33,14 +36,15 @@ def drop_floaters(
     Held-out frames have no say. Splats are dropped all or none: none if training frames get worse.
 
     Args:
-        splats: fitted.
+        splats: fitted, on the device for which `views` are.
         posed: the frames they were fitted to, with cameras as the fit saw them.
         train: training frames.
         views: of the training frames.
         gains: [T, 3] exposure of the training frames.
     """
-    needed = torch.zeros(len(splats))
-    hanging = torch.zeros(len(splats), dtype=torch.bool)
+    device = splats.means.device
+    needed = torch.zeros(len(splats), device=device)
+    hanging = torch.zeros(len(splats), dtype=torch.bool, device=device)
     for frame, view in zip(train, views, strict=True):
         weight = blending_weights(splats, view.at(2), posed.cameras[frame]) * 4  # at full size
         needed = torch.maximum(needed, weight)
@@ -52,7 +56,7 @@ def drop_floaters(
     at = [round(i * (len(train) - 1) / max(CHECKED - 1, 1)) for i in range(CHECKED)]
     change = []
     for i in sorted(set(at)):
-        given = views[i].at(2), posed.cameras[train[i]], gains[i]
+        given = views[i].at(2), posed.cameras[train[i]], gains[i].to(device)
         change.append(_score(fewer, *given) - _score(splats, *given))
     return (fewer, len(splats) - len(fewer)) if statistics.fmean(change) >= -LOSS else (splats, 0)
 
@@ -62,8 +66,8 @@ def blending_weights(splats: Splats, target: Target, camera: Camera) -> Tensor:
 
     It is the derivative of the summed picture by the splat's colour, so the backward pass of a grey picture tells it.
     """
-    one = _pass(splats, target, camera, torch.zeros(len(splats), 1, 3))
-    by_color = torch.zeros(len(splats), 1, 3)
+    one = _pass(splats, target, camera, torch.zeros(len(splats), 1, 3, device=splats.means.device))
+    by_color = torch.zeros(len(splats), 1, 3, device=splats.means.device)
     one.backward({"sh": by_color}, torch.ones_like(one.image))
     return by_color[:, 0].mean(dim=-1) / SH_CONSTANT
 
@@ -74,8 +78,8 @@ def _before_camera(means: Tensor, posed: PosedClip, frame: int) -> Tensor:
     own = posed.points[posed.tracks[posed.tracks[:, 1] == frame, 0]]
     _, _, depth, inside = pixels_of(camera, own)
     if not bool(inside.any()):
-        return torch.zeros(len(means), dtype=torch.bool)
-    _, _, distance, seen = pixels_of(camera, means)
+        return torch.zeros(len(means), dtype=torch.bool, device=means.device)
+    _, _, distance, seen = pixels_of(camera.to(means.device), means)
     return seen & (distance < NEAR * torch.quantile(depth[inside], 0.02))
 
 
@@ -84,10 +88,11 @@ def _score(splats: Splats, target: Target, camera: Camera, gain: Tensor) -> floa
     return psnr(image, target.image, None if target.mask is None else target.mask.bool())
 
 
-def _pass(splats: Splats, target: Target, camera: Camera, sh: Tensor) -> RasterPass:
+def _pass(splats: Splats, target: Target, camera: Camera, sh: Tensor) -> RasterPass | DeviceView:
     values = {name: getattr(splats, name) for name in RasterPass.PARAMETERS if name != "sh"}
-    frames = torch.tensor([[0.0, 0, 0, 1, 0, 0, 0]])
-    return RasterPass(
-        {**values, "sh": sh}, torch.zeros(len(splats), dtype=torch.int32), frames,
-        camera_rows(resize(camera, target.size)).float().contiguous(), target.size, torch.zeros(3), color_only=True,
-    )  # fmt: skip
+    device = sh.device
+    body_ids, background = torch.zeros(len(splats), dtype=torch.int32, device=device), torch.zeros(3, device=device)
+    row = camera_rows(resize(camera, target.size)).float().contiguous().to(device)
+    return draw_one(
+        {**values, "sh": sh}, body_ids, pose.identity(1, device=device), row, target.size, background, color_only=True
+    )

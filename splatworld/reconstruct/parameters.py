@@ -111,7 +111,7 @@ class Parameters:
     def restore(self, state: dict[str, Tensor]) -> None:
         """Go on from what `state` returned."""
         for group, tensors in (("value", self.values), ("first", self._first), ("second", self._second)):
-            tensors.update({name: state[f"{group}.{name}"] for name in tensors})
+            tensors.update({name: state[f"{group}.{name}"].to(old.device) for name, old in tensors.items()})
         self._step = int(state["step"])
         self._clear_gradients()
 
@@ -121,8 +121,8 @@ class Parameters:
         harmonics = _widened(self.values["sh"], (self._config.sh_degree + 1) ** 2)
         return Splats(
             **{name: value.clone() for name, value in {**self.values, "sh": harmonics}.items()},
-            body_ids=torch.zeros(count, dtype=torch.int32),
-            provenance=torch.full((count,), int(Provenance.OBSERVED), dtype=torch.uint8),
+            body_ids=torch.zeros(count, dtype=torch.int32, device=harmonics.device),
+            provenance=torch.full((count,), int(Provenance.OBSERVED), dtype=torch.uint8, device=harmonics.device),
         )
 
 

@@ -74,7 +74,7 @@ def score(
     gains = interpolate_gains(log_gains, times, clip.times[held])
     rows: dict[str, dict[str, object]] = {}
     for done, (frame, gain) in enumerate(zip(held, gains, strict=True)):
-        image = render(world, None, posed.cameras[frame], antialias=antialias).image * gain
+        image = render(world, None, posed.cameras[frame], antialias=antialias).image.cpu() * gain
         mask = None if clip.masks is None else clip.masks[frame]
         rows[clip.names[frame]] = {
             "psnr": psnr(image, clip.images[frame], mask),

@@ -33,13 +33,15 @@ class Target:
 class View:
     """A training frame, shrunk when first asked for."""
 
-    def __init__(self, posed: PosedClip, frame: int, *, depth_unit: float = 1.0) -> None:
-        """`depth_unit`: what one unit of the capture measures in those of `posed.clip.depths`."""
+    def __init__(
+        self, posed: PosedClip, frame: int, *, depth_unit: float = 1.0, device: torch.device | str = "cpu"
+    ) -> None:
+        """`depth_unit`: what one unit of the capture measures in those of `posed.clip.depths`; `device`: for `at`."""
         clip = posed.clip
         self._image = clip.images[frame].numpy()
         self._mask = None if clip.masks is None else clip.masks[frame].numpy()
         self._depth = None if clip.depths is None or not bool(clip.depths[frame].any()) else clip.depths[frame]
-        self._depth_unit = depth_unit
+        self._depth_unit, self._device = depth_unit, device
         self._size = posed.cameras[frame].size
         self._targets: dict[int, Target] = {}
 
@@ -59,10 +61,11 @@ class View:
             if mask is not None:  # a coarse pixel counts only where every fine pixel does
                 mask = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.999
         used = None if mask is None else torch.from_numpy(np.ascontiguousarray(mask).astype(np.uint8))
+        depth = self._shrunk_depth(size, used)
         return Target(
-            image=torch.from_numpy(np.ascontiguousarray(image)),
-            mask=used,
-            depth=self._shrunk_depth(size, used),
+            image=torch.from_numpy(np.ascontiguousarray(image)).to(self._device),
+            mask=None if used is None else used.to(self._device),
+            depth=None if depth is None else depth.to(self._device),
             size=size,
         )
 

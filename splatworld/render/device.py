@@ -14,8 +14,11 @@ import torch
 from torch import Tensor
 
 from splatworld import native
-from splatworld.core.checks import InputError
+from splatworld.core.checks import InputError, check_choice
 from splatworld.render.passes import PICTURES, RasterPass, Settings, kernel_inputs
+
+DEVICES = ("auto", "cpu", "cuda")
+"""Where to work: `auto` is a GPU where there are one and the kernels for it."""
 
 SPLATS_A_BLOCK = 128
 """Splats a block of the projection's backward pass; must match the kernels."""
@@ -40,6 +43,21 @@ def working(device: torch.device, owner: str) -> Iterator[int]:
             f"{owner}: the memory of {device} does not suffice; render fewer views at once, smaller pictures or fewer "
             "splats."
         ) from error
+
+
+def choose_device(owner: str, name: str) -> torch.device:
+    """What `name`, one of DEVICES, means here.
+
+    Raises:
+        InputError: another name, or a GPU is asked for where there is none.
+        NativeMissing: there is a GPU, but the CUDA kernels are not installed.
+    """
+    check_choice(owner, "device", name, DEVICES)
+    if name == "cuda":
+        if not torch.cuda.is_available():
+            raise InputError(f"{owner}: device is 'cuda', but torch sees no GPU; use 'cpu' or 'auto'.")
+        native.load_cuda()
+    return torch.device("cuda" if torch.cuda.is_available() and name != "cpu" and native.has_cuda() else "cpu")
 
 
 def memory_of(device: torch.device) -> int:
@@ -75,8 +93,7 @@ class Buffers:
         self.lists = kernels.PackedLists(
             self.totals,
             *(empty(seen, torch.int64) for _ in ("keys", "sorted keys")),
-            empty(total, torch.int32),  # all that are seen are written here, also where they do not fit
-            empty(seen, torch.int32),
+            *(empty(seen, torch.int32) for _ in ("as found", "near to far")),
             self.first_pair,
             empty(seen, torch.int64),
             *(empty(pairs, torch.int32) for _ in ("keys", "sorted keys", "slots", "owners")),
